@@ -1,0 +1,102 @@
+#include "engine/base/thread_pool.h"
+
+#include <chrono>
+
+#include "engine/base/check.h"
+
+namespace baton {
+namespace {
+
+// Within a forward pass jobs follow each other within microseconds, so a thread that runs dry spins
+// this long before it sleeps: far longer than the gaps inside a step, far too short to be seen as
+// load between requests.
+constexpr auto kSpinTime = std::chrono::microseconds(60);
+// Looks at the clock once per so many looks at the job counter.
+constexpr int kSpinsPerClock = 64;
+
+inline void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// True when `ready` came true within kSpinTime.
+template <typename Ready>
+bool Spin(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < kSpinsPerClock; ++i) {
+      if (ready()) return true;
+      Pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int thread_count) {
+  CHECK(thread_count >= 1);
+  for (int i = 1; i < thread_count; ++i) threads_.emplace_back([this, i] { ThreadMain(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    job_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadPool::TakeTasks(int thread) {
+  for (;;) {
+    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= task_count_) return;
+    function_(context_, task, thread);
+  }
+}
+
+void ThreadPool::ThreadMain(int thread) {
+  uint64_t seen = 0;
+  for (;;) {
+    const auto has_job = [&] { return job_.load() != seen; };
+    if (!Spin(has_job)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleeping_.fetch_add(1);
+      wake_.wait(lock, has_job);
+      sleeping_.fetch_sub(1);
+    }
+    seen = job_.load();
+    if (stop_.load(std::memory_order_relaxed)) return;
+    TakeTasks(thread);
+    running_.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+void ThreadPool::RunErased(int64_t task_count, TaskFunction function, const void* context) {
+  if (threads_.empty() || task_count <= 1) {
+    for (int64_t task = 0; task < task_count; ++task) function(context, task, 0);
+    return;
+  }
+  function_ = function;
+  context_ = context;
+  task_count_ = task_count;
+  next_task_.store(0, std::memory_order_relaxed);
+  running_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
+  job_.fetch_add(1);  // sequentially consistent with sleeping_: one of the two sees the other
+  if (sleeping_.load() > 0) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_all();
+  }
+  TakeTasks(0);
+  // Every thread must have left the job before its description changes. A thread that lost its core
+  // may take long to come; then this one gives its own core away.
+  const auto done = [&] { return running_.load(std::memory_order_acquire) == 0; };
+  while (!Spin(done)) std::this_thread::yield();
+}
+
+}  // namespace baton

@@ -1,0 +1,123 @@
+// What a GGUF file says about itself: metadata and tensor table. Reads the header alone, never
+// tensor data, and checks every number of the file against a bound before it is used.
+#ifndef BATON_ENGINE_GGUF_GGUF_FILE_H_
+#define BATON_ENGINE_GGUF_GGUF_FILE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/file.h"
+#include "engine/quant/types.h"
+
+namespace baton {
+
+// The values are on-disk ids: do not change them.
+enum class GgufType : uint32_t {
+  kU8 = 0,
+  kI8 = 1,
+  kU16 = 2,
+  kI16 = 3,
+  kU32 = 4,
+  kI32 = 5,
+  kF32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kU64 = 10,
+  kI64 = 11,
+  kF64 = 12,
+};
+
+// One metadata value. A scalar is an array of one with is_array false.
+struct GgufValue {
+  GgufType type;  // of the value, or of the elements of an array
+  bool is_array = false;
+  // Elements by kind: all unsigned integers and bool as u64, signed as i64, floats as double.
+  std::variant<std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>,
+               std::vector<std::string>>
+      elements;
+  size_t size() const;
+};
+
+inline constexpr int kMaxTensorDims = 4;
+
+struct TensorInfo {
+  std::string name;
+  TensorType type;
+  int dim_count = 0;
+  std::array<uint64_t, kMaxTensorDims> dims = {1, 1, 1, 1};  // dims[0] is contiguous: a row
+  uint64_t offset = 0;                                       // from the start of the file, in bytes
+  uint64_t bytes = 0;
+
+  uint64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
+  uint64_t row_elements() const { return dims[0]; }
+  uint64_t row_count() const { return dims[1] * dims[2] * dims[3]; }
+};
+
+// SHA-256 over the header, the file size and the first and last 4 KiB of every tensor: two
+// checkpoints can share a header. Equal identities mean the same model.
+using ModelIdentity = std::array<uint8_t, 32>;
+std::string ToHex(const ModelIdentity& identity);
+
+// Immutable after Read, so thread-safe.
+class GgufFile {
+ public:
+  // Errors name the file, the thing, the byte, what was found and what was expected.
+  static absl::StatusOr<GgufFile> Read(const std::string& path);
+
+  const std::string& path() const { return file_->path(); }
+  // Shared with the loader, which reads tensor bytes through it.
+  const std::shared_ptr<RandomAccessFile>& file() const { return file_; }
+  uint32_t version() const { return version_; }
+  uint64_t alignment() const { return alignment_; }
+  uint64_t data_offset() const { return data_offset_; }  // where tensor data starts, in bytes
+
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // "blk.0.attn_q" and "blk.0.attn_q.weight" find the same tensor. Null when there is none.
+  const TensorInfo* FindTensor(absl::string_view name) const;
+
+  const std::unordered_map<std::string, GgufValue>& metadata() const { return metadata_; }
+  const GgufValue* FindValue(absl::string_view key) const;
+  bool Has(absl::string_view key) const { return FindValue(key) != nullptr; }
+
+  // Typed access. A key that is absent gives nullopt; one of another type, a negative or too large
+  // number is InvalidArgument naming key, found and expected. Any integer type serves GetU32.
+  absl::StatusOr<std::optional<uint32_t>> GetU32(absl::string_view key) const;
+  absl::StatusOr<std::optional<float>> GetF32(absl::string_view key) const;  // F32 or F64
+  absl::StatusOr<std::optional<bool>> GetBool(absl::string_view key) const;
+  absl::StatusOr<std::optional<std::string>> GetString(absl::string_view key) const;
+  // Null when absent. The pointers live as long as this object.
+  absl::StatusOr<const std::vector<std::string>*> GetStrings(absl::string_view key) const;
+  absl::StatusOr<std::optional<std::vector<float>>> GetFloats(absl::string_view key) const;
+  absl::StatusOr<std::optional<std::vector<int64_t>>> GetIntegers(absl::string_view key) const;
+
+  // general.architecture, which every model must have.
+  absl::StatusOr<std::string> Architecture() const;
+
+  // Reads up to 8 KiB per tensor. Not cached.
+  absl::StatusOr<ModelIdentity> ComputeIdentity() const;
+
+ private:
+  friend class GgufParser;
+  GgufFile() = default;
+  std::shared_ptr<RandomAccessFile> file_;
+  uint32_t version_ = 0;
+  uint64_t alignment_ = 32;
+  uint64_t data_offset_ = 0;
+  std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, GgufValue> metadata_;
+  std::unordered_map<std::string, size_t> tensor_index_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_GGUF_GGUF_FILE_H_

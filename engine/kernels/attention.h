@@ -1,0 +1,76 @@
+// Causal attention over a cache of K and V that lives in blocks.
+//
+// The cache. A *KV block* holds kKvBlockTokens consecutive positions of one sequence, for all
+// layers and KV heads of a stage. Which blocks a sequence has is its block table: entry i holds
+// positions [i * kKvBlockTokens, (i + 1) * kKvBlockTokens). K and V are rounded once, when they are
+// written, and always read back in that type, those of the present chunk too. K is stored with 16
+// positions interleaved, so that a position is a lane and a score is one ascending chain of fused
+// multiply-adds over the head's elements.
+//
+// The order. Positions are walked in *attention blocks* of kAttentionBlock, aligned by absolute
+// position. Each gives one partial: m = max score; p = exp(score - m); the sum of p over 16 virtual
+// lanes (lane = position mod 16) and their tree; and per element of V one ascending chain of
+// fma(p, v). Partials are merged in ascending order. Positions after the query's own are skipped,
+// never multiplied. So one chunk or twenty, one thread or many, give the same bits.
+#ifndef BATON_ENGINE_KERNELS_ATTENTION_H_
+#define BATON_ENGINE_KERNELS_ATTENTION_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/base/thread_pool.h"
+#include "engine/kernels/kernels.h"
+
+namespace baton {
+
+inline constexpr int kKvBlockTokens = 32;
+inline constexpr int kAttentionBlock = 64;
+
+enum class KvType { kF16, kF32, kQ8_0 };
+// "f16", "f32", "q8_0"; InvalidArgument lists them.
+absl::StatusOr<KvType> ParseKvType(absl::string_view name);
+const char* KvTypeName(KvType type);
+
+// Where things are in one layer's part of a KV block. K and V may differ in head size.
+// For q8_0 a head size must be a multiple of 32.
+struct KvLayout {
+  KvType type = KvType::kF16;
+  int head_count = 0;  // of K and V
+  int key_size = 0;    // elements of a head of K (and Q)
+  int value_size = 0;  // elements of a head of V
+
+  // Bytes of one layer in one block: K of all heads, then V of all heads.
+  int64_t LayerBytes() const;
+  int64_t KeyOffset(int head) const;
+  int64_t ValueOffset(int head) const;
+};
+
+// Rounds and writes K [head_count * key_size] and V [head_count * value_size] of one position into
+// `layer_block`, the layer's part of the block; `slot` = position mod kKvBlockTokens.
+void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* layer_block, int slot,
+                   const float* key, const float* value);
+
+// Rows of one sequence that attend to it.
+struct AttentionInput {
+  KvLayout layout;
+  int query_head_count = 0;  // a multiple of layout.head_count: query head h reads KV head
+                             // h / (query_head_count / layout.head_count)
+  float scale = 0;           // scores are scale * (q . k): q is multiplied first, once
+  int64_t row_count = 0;
+  const float* query = nullptr;  // [row_count][query_head_count * key_size]
+  float* out = nullptr;          // [row_count][query_head_count * value_size]
+  int64_t first_position = 0;    // of row 0; row r is at first_position + r
+  // Block i of the sequence, this layer's part.
+  const uint8_t* const* layer_blocks = nullptr;
+};
+
+// Attends all rows; positions up to and including each row's own must have been stored.
+// `scratch` grows as needed and may be reused by the next call of the same thread.
+class AttentionScratch;
+void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionInput& input,
+            AttentionScratch& scratch);
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_KERNELS_ATTENTION_H_

@@ -1,0 +1,104 @@
+// One table of function pointers per instruction set; all tables give the same bits.
+//
+// The scalar table is the definition: each fast kernel is compared with it bit for bit. Sums that
+// run along a vector use kLanes virtual lanes: lane i takes elements i, i + kLanes, ... with fused
+// multiply-add in ascending order, then the lanes are added in a fixed tree (8, 4, 2, 1 apart).
+// The rules in full stand in numeric_contract.md.
+#ifndef BATON_ENGINE_KERNELS_KERNELS_H_
+#define BATON_ENGINE_KERNELS_KERNELS_H_
+
+#include <cstdint>
+
+#include "engine/kernels/isa.h"
+
+namespace baton {
+
+// Virtual lanes of a sum: one AVX-512 register, two of AVX2, four of NEON.
+inline constexpr int kLanes = 16;
+// Rows of a weight matrix that are interleaved.
+inline constexpr int kRowGroup = 16;
+// Activations are rounded to int8 in blocks of this many, each with a scale.
+inline constexpr int kActivationBlock = 32;
+
+// How a packed group of kRowGroup rows is laid out; packed_layout.h draws each one.
+enum class PackedFormat {
+  kF32,  // also every quantized type under ActivationMode::kF32
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+};
+inline constexpr int kPackedFormatCount = 13;
+
+// Rows of activations in int8: for row r and block b,
+//   values[r * columns + 32 b + i]   the rounded x / scale, in [-127, 127]
+//   scales[r * blocks + b]           max |x| / 127
+//   sums[(r * blocks + b) * 2 + h]   sum of values of half h (16 elements)
+//   scaled_sums[r * blocks + b]      scale * float(sum of the block's values)
+struct QuantizedRows {
+  int8_t* values;
+  float* scales;
+  int32_t* sums;
+  float* scaled_sums;
+  int64_t columns;  // a multiple of 32
+  int64_t blocks;   // columns / 32
+};
+
+// Rows [first, first + count) of the input of a product.
+struct MatMulRows {
+  const float* floats;  // [rows][columns]
+  const QuantizedRows* quantized;
+  int64_t columns;
+  int64_t first;
+  int64_t count;
+};
+
+// One packed group times some rows: out[(row - first) * out_stride + j] for j in [0, kRowGroup).
+// `prefetch` is where this thread will read next, or null.
+using MatMulFunction = void (*)(const uint8_t* group, const MatMulRows& rows, float* out,
+                                int64_t out_stride);
+
+struct AttentionTile;  // attention.h
+
+struct Kernels {
+  Isa isa;
+
+  // Rounds one row of `columns` floats to int8. A block with a value that is not finite gets the
+  // scale NaN and zero values, so that it can't be overlooked downstream.
+  void (*quantize_row)(const float* x, const QuantizedRows& out, int64_t row);
+
+  MatMulFunction matmul[kPackedFormatCount];  // by PackedFormat
+
+  // out[i] = x[i] * (1 / sqrt(mean(x^2) + epsilon)) * weight[i]
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t n, float* out);
+  // x[i] += y[i]
+  void (*add)(float* x, const float* y, int64_t n);
+  // x[i] += scale * y[i], fused
+  void (*add_scaled)(float* x, const float* y, float scale, int64_t n);
+  // out[i] = silu(gate[i]) * up[i]; out may be gate.
+  void (*silu_multiply)(const float* gate, const float* up, int64_t n, float* out);
+  // Rotates pairs (x[2i], x[2i+1]) by the angle whose cosine and sine are given, i < pair_count.
+  void (*rope_adjacent)(float* x, const float* cosine, const float* sine, int64_t pair_count);
+  // Rotates pairs (x[i], x[i + pair_count]).
+  void (*rope_halves)(float* x, const float* cosine, const float* sine, int64_t pair_count);
+
+  // One tile of attention: attention.h says what.
+  void (*attend)(const AttentionTile& tile);
+
+  // Half floats, rounded to nearest even.
+  void (*to_half)(const float* x, int64_t n, uint16_t* out);
+};
+
+const Kernels& KernelsFor(Isa isa);
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_KERNELS_KERNELS_H_

@@ -1,0 +1,74 @@
+// One step of the pipeline: rows of one or more sequences, as every stage sees them.
+//
+// Plain values: no pointers to anything outside, no state of a request. What is here crosses the
+// wire (proto/ has the conversion and the bounds).
+#ifndef BATON_ENGINE_PIPELINE_BATCH_H_
+#define BATON_ENGINE_PIPELINE_BATCH_H_
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "engine/sampling/sampler.h"
+
+namespace baton {
+
+// A run of consecutive rows of one sequence.
+struct Span {
+  std::vector<int32_t> tokens;  // one per row; the stage that owns the embedding reads them
+  int32_t first_position = 0;   // of the first row
+  // KV blocks of the sequence, by position / kKvBlockTokens, the same ids on every stage; at least
+  // enough for the last row's position.
+  std::vector<int32_t> block_table;
+  int32_t row_count() const { return static_cast<int32_t>(tokens.size()); }
+};
+
+struct Batch {
+  uint64_t epoch = 0;  // which plan; a stale one is refused
+  uint64_t step = 0;   // consecutive within an epoch, from 0; a gap is an error
+  std::vector<Span> spans;
+  // Hidden states of all rows, spans in order: [row_count][width]. Empty at the stage that owns
+  // the embedding.
+  std::vector<float> hidden;
+  int64_t row_count() const {
+    int64_t count = 0;
+    for (const Span& span : spans) count += span.row_count();
+    return count;
+  }
+};
+
+// What the last stage is to make of one span. Travels from the coordinator to the last stage
+// directly and is joined with the batch by (epoch, step); one per span, in order.
+struct OutputSpec {
+  enum class Kind { kNone, kSample, kScore };
+  Kind kind = Kind::kNone;
+  // kSample: one token from the logits of the span's last row.
+  SampleSpec sample;
+  bool return_logits = false;
+  // kScore: log-probability of targets[i] under the logits of row first_scored_row + i.
+  int32_t first_scored_row = 0;
+  std::vector<int32_t> targets;
+};
+
+struct SpanOutput {
+  SampleResult sample;         // kSample
+  std::vector<float> logits;   // [vocabulary], where asked for
+  std::vector<double> scores;  // kScore: one log-probability per target
+};
+
+// Milliseconds that one stage spent on a step.
+struct StageTiming {
+  double compute_ms = 0;
+};
+
+// What comes out of the last stage for a step.
+struct StepResult {
+  uint64_t epoch = 0;
+  uint64_t step = 0;
+  std::vector<SpanOutput> outputs;  // one per span
+  std::vector<StageTiming> stages;  // one per stage, first to last
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_PIPELINE_BATCH_H_

@@ -1,0 +1,77 @@
+// The seam between arithmetic and transport.
+//
+// A Stage is a function over a batch and a pool of KV blocks: it runs its layers and remembers
+// nothing else about any request. Blocks are allocated by the coordinator alone, with the same ids
+// on every stage. A position is authoritative: writing it again overwrites, so replays need no
+// rollback. Steps run strictly in order.
+#ifndef BATON_ENGINE_PIPELINE_STAGE_H_
+#define BATON_ENGINE_PIPELINE_STAGE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/pipeline/batch.h"
+
+namespace baton {
+
+// Layers [begin, end).
+struct LayerRange {
+  int begin = 0;
+  int end = 0;
+  int size() const { return end - begin; }
+};
+
+// What a stage owns. Embedding and head are explicit, never derived from the range's position.
+struct StageRole {
+  LayerRange layers;
+  bool embedding = false;  // tokens -> hidden rows
+  bool head = false;       // final norm, output matrix, sampling
+};
+
+// A stage without the head gives hidden rows [row_count][width]; one with it gives one output per
+// span.
+using StageOutput = std::variant<std::vector<float>, std::vector<SpanOutput>>;
+
+// What a stage can say of itself, for the plan and the final statistics.
+struct StageStats {
+  uint64_t weight_bytes = 0;    // file bytes of its tensors
+  uint64_t read_bytes = 0;      // bytes that its loader took from the file
+  uint64_t resident_bytes = 0;  // RSS of its process
+};
+
+// Not thread-safe: one step at a time.
+class Stage {
+ public:
+  virtual ~Stage() = default;
+  virtual const StageRole& role() const = 0;
+  // `outputs` has one entry per span where the stage has the head; it is ignored elsewhere.
+  // InvalidArgument: the batch breaks a bound (token, position, block id, rows). Internal: hidden
+  // rows or logits that are not finite, naming the layer and the row.
+  virtual absl::StatusOr<StageOutput> Forward(const Batch& batch,
+                                              const std::vector<OutputSpec>& outputs) = 0;
+  virtual StageStats Stats() const = 0;
+};
+
+// A chain of stages, in this process or beyond. Submit and Next are used by different threads or
+// by one; each alone is used by one thread at a time.
+class Pipeline {
+ public:
+  virtual ~Pipeline() = default;
+  virtual int stage_count() const = 0;
+  // Starts a step. The pipeline sets batch.epoch; batch.step must be the next one. May block while
+  // too many steps are in flight, never for compute alone.
+  virtual absl::Status Submit(Batch batch, std::vector<OutputSpec> outputs) = 0;
+  // Waits for the result of the oldest step that was submitted and not yet returned.
+  virtual absl::StatusOr<StepResult> Next() = 0;
+  // One per stage, first to last.
+  virtual absl::StatusOr<std::vector<StageStats>> Stats() = 0;
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_PIPELINE_STAGE_H_
