@@ -41,6 +41,9 @@ struct TypeTraits {
 
 // Null where the id is not a type we know: removed ids (4, 5, 31..), future ones.
 const TypeTraits* FindTypeTraits(uint32_t id);
+// The name of an id that the format defines or once defined, but that nothing here multiplies with
+// ("IQ2_XS"). Empty for every other id.
+absl::string_view UnsupportedTypeName(uint32_t id);
 // Of a type that is known to be in the table.
 const TypeTraits& TraitsOf(TensorType type);
 absl::Span<const TypeTraits> AllTypeTraits();
