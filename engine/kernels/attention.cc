@@ -15,9 +15,12 @@ namespace {
 
 int64_t ElementBytes(KvType type) {
   switch (type) {
-    case KvType::kF16: return 2;
-    case KvType::kF32: return 4;
-    case KvType::kQ8_0: return 1;
+    case KvType::kF16:
+      return 2;
+    case KvType::kF32:
+      return 4;
+    case KvType::kQ8_0:
+      return 1;
   }
   CHECK(false);
 }
@@ -27,8 +30,8 @@ int64_t ScaleBytes(KvType type, int64_t elements) {
   return type == KvType::kQ8_0 ? elements / kKvQuantElements * 2 : 0;
 }
 
-// One vector of K or V into the cache: values at `out`, `stride` elements apart; scales at `scales`,
-// `scale_stride` apart.
+// One vector of K or V into the cache: values at `out`, `stride` elements apart; scales at
+// `scales`, `scale_stride` apart.
 void StoreVector(const Kernels& kernels, KvType type, const float* x, int size, uint8_t* out,
                  int64_t stride, uint8_t* scales, int64_t scale_stride) {
   if (type == KvType::kF32) {
@@ -78,9 +81,12 @@ absl::StatusOr<KvType> ParseKvType(absl::string_view name) {
 
 const char* KvTypeName(KvType type) {
   switch (type) {
-    case KvType::kF16: return "f16";
-    case KvType::kF32: return "f32";
-    case KvType::kQ8_0: return "q8_0";
+    case KvType::kF16:
+      return "f16";
+    case KvType::kF32:
+      return "f32";
+    case KvType::kQ8_0:
+      return "q8_0";
   }
   CHECK(false);
 }
@@ -108,7 +114,8 @@ void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* laye
   const int64_t element = ElementBytes(layout.type);
   const int lane = slot % kKeyGroup;
   for (int head = 0; head < layout.head_count; ++head) {
-    uint8_t* group = layer_block + layout.KeyOffset(head) + slot / kKeyGroup * KeyGroupBytes(layout);
+    uint8_t* group =
+        layer_block + layout.KeyOffset(head) + slot / kKeyGroup * KeyGroupBytes(layout);
     uint8_t* key_scales = group + int64_t{layout.key_size} * kKeyGroup * element + lane * 2;
     StoreVector(kernels, layout.type, key + int64_t{head} * layout.key_size, layout.key_size,
                 group + lane * element, kKeyGroup, key_scales, kKeyGroup);
@@ -139,12 +146,12 @@ void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionInput& inpu
     float* scaled = scratch.floats() + thread * floats;
     int64_t last_positions[kMaxTileQueries];
     float* outs[kMaxTileQueries];
-    AttentionTile tile = {layout, kv_head, input.layer_blocks, 0, scaled, last_positions,
-                          outs,   scaled + scaled_floats};
+    AttentionTile tile = {layout,         kv_head, input.layer_blocks,    0, scaled,
+                          last_positions, outs,    scaled + scaled_floats};
     for (int64_t i = first; i < std::min(query_count, first + kMaxTileQueries); ++i) {
       const int64_t row = i / queries_per_head;
-      const int64_t head = row * input.query_head_count + kv_head * queries_per_head +
-                           i % queries_per_head;
+      const int64_t head =
+          row * input.query_head_count + kv_head * queries_per_head + i % queries_per_head;
       const int t = tile.query_count++;
       for (int d = 0; d < layout.key_size; ++d) {
         scaled[t * layout.key_size + d] = input.query[head * layout.key_size + d] * input.scale;

@@ -4,7 +4,8 @@
 // exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2], where
 // ln 2 is split in two floats so that n ln 2 loses nothing; exp(r) by its Taylor polynomial of
 // degree 7, evaluated from the highest coefficient. The error is under 1.5 units in the last place.
-// Outside [kLowest, kHighest] the result is 0 or infinity, before exp itself gets there. NaN gives NaN.
+// Outside [kLowest, kHighest] the result is 0 or infinity, before exp itself gets there. NaN gives
+// NaN.
 #ifndef BATON_ENGINE_KERNELS_EXP_H_
 #define BATON_ENGINE_KERNELS_EXP_H_
 
@@ -15,7 +16,7 @@
 namespace baton {
 
 namespace exp_constants {
-inline constexpr float kLowest = -87.0f;   // exp of anything below is taken for 0
+inline constexpr float kLowest = -87.0f;  // exp of anything below is taken for 0
 inline constexpr float kHighest = 88.3f;  // exp of anything above is taken for infinity
 inline constexpr float kLog2E = 1.44269504f;
 inline constexpr float kLn2High = 0.693145752f;

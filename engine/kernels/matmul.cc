@@ -21,7 +21,9 @@ constexpr int64_t kRowBlockBytes = 192 << 10;
 // A multiple of every column tile of the kernels, so that only the last block has a remainder.
 constexpr int64_t kRowBlockMultiple = 12;
 
-int64_t RoundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
 
@@ -142,8 +144,8 @@ void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, con
 void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
             const MatMulInput& x) {
   const int64_t row_bytes = x.columns() * (x.quantized().values != nullptr ? 1 : 4);
-  const int64_t row_block =
-      std::max(kRowBlockMultiple, kRowBlockBytes / row_bytes / kRowBlockMultiple * kRowBlockMultiple);
+  const int64_t row_block = std::max(
+      kRowBlockMultiple, kRowBlockBytes / row_bytes / kRowBlockMultiple * kRowBlockMultiple);
   const int64_t row_blocks = (x.rows() + row_block - 1) / row_block;
   // Pieces of each matrix, one after the other, each for all row blocks.
   struct Pieces {

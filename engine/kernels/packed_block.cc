@@ -218,19 +218,30 @@ struct SuperMin : SuperBlockMin<Strip> {
 template <typename Visitor>
 auto Visit(PackedFormat format, Visitor visitor) {
   switch (format) {
-    case PackedFormat::kQ4_0: return visitor.template operator()<Q4_0, Plain<StripQ4_0>>();
-    case PackedFormat::kQ4_1: return visitor.template operator()<Q4_1, Plain<StripQ4_1>>();
-    case PackedFormat::kQ5_0: return visitor.template operator()<Q5_0, Plain<StripQ5_0>>();
-    case PackedFormat::kQ5_1: return visitor.template operator()<Q5_1, Plain<StripQ5_1>>();
-    case PackedFormat::kQ8_0: return visitor.template operator()<Q8_0, Plain<StripQ8_0>>();
-    case PackedFormat::kQ2_K: return visitor.template operator()<Q2_K, SuperMin<StripQ2_K>>();
-    case PackedFormat::kQ3_K: return visitor.template operator()<Q3_K, Super<StripQ3_K>>();
-    case PackedFormat::kQ4_K: return visitor.template operator()<Q4_K, SuperMin<StripQ4_K>>();
-    case PackedFormat::kQ5_K: return visitor.template operator()<Q5_K, SuperMin<StripQ5_K>>();
-    case PackedFormat::kQ6_K: return visitor.template operator()<Q6_K, Super<StripQ6_K>>();
+    case PackedFormat::kQ4_0:
+      return visitor.template operator()<Q4_0, Plain<StripQ4_0>>();
+    case PackedFormat::kQ4_1:
+      return visitor.template operator()<Q4_1, Plain<StripQ4_1>>();
+    case PackedFormat::kQ5_0:
+      return visitor.template operator()<Q5_0, Plain<StripQ5_0>>();
+    case PackedFormat::kQ5_1:
+      return visitor.template operator()<Q5_1, Plain<StripQ5_1>>();
+    case PackedFormat::kQ8_0:
+      return visitor.template operator()<Q8_0, Plain<StripQ8_0>>();
+    case PackedFormat::kQ2_K:
+      return visitor.template operator()<Q2_K, SuperMin<StripQ2_K>>();
+    case PackedFormat::kQ3_K:
+      return visitor.template operator()<Q3_K, Super<StripQ3_K>>();
+    case PackedFormat::kQ4_K:
+      return visitor.template operator()<Q4_K, SuperMin<StripQ4_K>>();
+    case PackedFormat::kQ5_K:
+      return visitor.template operator()<Q5_K, SuperMin<StripQ5_K>>();
+    case PackedFormat::kQ6_K:
+      return visitor.template operator()<Q6_K, Super<StripQ6_K>>();
     case PackedFormat::kF32:
     case PackedFormat::kF16:
-    case PackedFormat::kBF16: break;
+    case PackedFormat::kBF16:
+      break;
   }
   CHECK(false);
 }
@@ -238,7 +249,9 @@ auto Visit(PackedFormat format, Visitor visitor) {
 // --- From the file's blocks -----------------------------------------------------------------
 
 uint16_t LoadU16(const uint8_t* p) { return static_cast<uint16_t>(p[0] | p[1] << 8); }
-uint32_t LoadU32(const uint8_t* p) { return LoadU16(p) | static_cast<uint32_t>(LoadU16(p + 2)) << 16; }
+uint32_t LoadU32(const uint8_t* p) {
+  return LoadU16(p) | static_cast<uint32_t>(LoadU16(p + 2)) << 16;
+}
 
 // Q4_0 .. Q5_1: d, [m], [qh: 32 fifth bits], 16 bytes of nibbles.
 PackedBlock ReadNibbleBlock(const uint8_t* bytes, bool has_min, bool has_high, int offset) {
@@ -350,8 +363,7 @@ PackedBlock ReadQ6_K(const uint8_t* bytes, int strip) {
 
 int64_t PackedUnitColumns(PackedFormat format) {
   if (format <= PackedFormat::kBF16) return 1;
-  return kStripColumns *
-         Visit(format, []<typename F, typename Unit>() { return Unit::kStrips; });
+  return kStripColumns * Visit(format, []<typename F, typename Unit>() { return Unit::kStrips; });
 }
 
 int64_t PackedUnitBytes(PackedFormat format) {
@@ -362,19 +374,32 @@ int64_t PackedUnitBytes(PackedFormat format) {
 
 PackedFormat PackedFormatOf(TensorType type) {
   switch (type) {
-    case TensorType::kF32: return PackedFormat::kF32;
-    case TensorType::kF16: return PackedFormat::kF16;
-    case TensorType::kBF16: return PackedFormat::kBF16;
-    case TensorType::kQ4_0: return PackedFormat::kQ4_0;
-    case TensorType::kQ4_1: return PackedFormat::kQ4_1;
-    case TensorType::kQ5_0: return PackedFormat::kQ5_0;
-    case TensorType::kQ5_1: return PackedFormat::kQ5_1;
-    case TensorType::kQ8_0: return PackedFormat::kQ8_0;
-    case TensorType::kQ2_K: return PackedFormat::kQ2_K;
-    case TensorType::kQ3_K: return PackedFormat::kQ3_K;
-    case TensorType::kQ4_K: return PackedFormat::kQ4_K;
-    case TensorType::kQ5_K: return PackedFormat::kQ5_K;
-    case TensorType::kQ6_K: return PackedFormat::kQ6_K;
+    case TensorType::kF32:
+      return PackedFormat::kF32;
+    case TensorType::kF16:
+      return PackedFormat::kF16;
+    case TensorType::kBF16:
+      return PackedFormat::kBF16;
+    case TensorType::kQ4_0:
+      return PackedFormat::kQ4_0;
+    case TensorType::kQ4_1:
+      return PackedFormat::kQ4_1;
+    case TensorType::kQ5_0:
+      return PackedFormat::kQ5_0;
+    case TensorType::kQ5_1:
+      return PackedFormat::kQ5_1;
+    case TensorType::kQ8_0:
+      return PackedFormat::kQ8_0;
+    case TensorType::kQ2_K:
+      return PackedFormat::kQ2_K;
+    case TensorType::kQ3_K:
+      return PackedFormat::kQ3_K;
+    case TensorType::kQ4_K:
+      return PackedFormat::kQ4_K;
+    case TensorType::kQ5_K:
+      return PackedFormat::kQ5_K;
+    case TensorType::kQ6_K:
+      return PackedFormat::kQ6_K;
   }
   CHECK(false);
 }
@@ -413,13 +438,23 @@ void DequantizePackedBlock(PackedFormat format, const PackedBlock& block, float*
     const float q = block.q[i];
     switch (format) {
       case PackedFormat::kQ4_1:
-      case PackedFormat::kQ5_1: out[i] = d * q + m; break;
+      case PackedFormat::kQ5_1:
+        out[i] = d * q + m;
+        break;
       case PackedFormat::kQ4_K:
-      case PackedFormat::kQ5_K: out[i] = d * block.scale[0] * q - m * block.min[0]; break;
-      case PackedFormat::kQ2_K: out[i] = d * block.scale[h] * q - m * block.min[h]; break;
+      case PackedFormat::kQ5_K:
+        out[i] = d * block.scale[0] * q - m * block.min[0];
+        break;
+      case PackedFormat::kQ2_K:
+        out[i] = d * block.scale[h] * q - m * block.min[h];
+        break;
       case PackedFormat::kQ3_K:
-      case PackedFormat::kQ6_K: out[i] = d * block.scale[h] * q; break;
-      default: out[i] = d * q; break;
+      case PackedFormat::kQ6_K:
+        out[i] = d * block.scale[h] * q;
+        break;
+      default:
+        out[i] = d * q;
+        break;
     }
   }
 }
@@ -430,19 +465,30 @@ PackedBlock ReadFileBlock(TensorType type, const uint8_t* row_bytes, int64_t str
   const uint8_t* bytes = row_bytes + strip / strips_per_block * traits.block_bytes;
   const int s = static_cast<int>(strip % strips_per_block);
   switch (type) {
-    case TensorType::kQ4_0: return ReadNibbleBlock(bytes, false, false, 8);
-    case TensorType::kQ4_1: return ReadNibbleBlock(bytes, true, false, 0);
-    case TensorType::kQ5_0: return ReadNibbleBlock(bytes, false, true, 16);
-    case TensorType::kQ5_1: return ReadNibbleBlock(bytes, true, true, 0);
-    case TensorType::kQ8_0: return ReadQ8_0(bytes);
-    case TensorType::kQ2_K: return ReadQ2_K(bytes, s);
-    case TensorType::kQ3_K: return ReadQ3_K(bytes, s);
-    case TensorType::kQ4_K: return ReadQ45_K(bytes, s, false);
-    case TensorType::kQ5_K: return ReadQ45_K(bytes, s, true);
-    case TensorType::kQ6_K: return ReadQ6_K(bytes, s);
+    case TensorType::kQ4_0:
+      return ReadNibbleBlock(bytes, false, false, 8);
+    case TensorType::kQ4_1:
+      return ReadNibbleBlock(bytes, true, false, 0);
+    case TensorType::kQ5_0:
+      return ReadNibbleBlock(bytes, false, true, 16);
+    case TensorType::kQ5_1:
+      return ReadNibbleBlock(bytes, true, true, 0);
+    case TensorType::kQ8_0:
+      return ReadQ8_0(bytes);
+    case TensorType::kQ2_K:
+      return ReadQ2_K(bytes, s);
+    case TensorType::kQ3_K:
+      return ReadQ3_K(bytes, s);
+    case TensorType::kQ4_K:
+      return ReadQ45_K(bytes, s, false);
+    case TensorType::kQ5_K:
+      return ReadQ45_K(bytes, s, true);
+    case TensorType::kQ6_K:
+      return ReadQ6_K(bytes, s);
     case TensorType::kF32:
     case TensorType::kF16:
-    case TensorType::kBF16: break;
+    case TensorType::kBF16:
+      break;
   }
   CHECK(false);
 }

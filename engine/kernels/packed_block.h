@@ -18,9 +18,9 @@ namespace baton {
 //   Q3_K Q6_K        d * scale[i / 16] * q[i]
 //   Q2_K             d * scale[i / 16] * q[i] - m * min[i / 16]
 struct PackedBlock {
-  int16_t q[32];     // as multiplied: the type's offset is already subtracted
-  uint16_t d;        // half
-  uint16_t m;        // half
+  int16_t q[32];  // as multiplied: the type's offset is already subtracted
+  uint16_t d;     // half
+  uint16_t m;     // half
   int scale[2];
   int min[2];
 };

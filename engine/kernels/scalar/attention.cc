@@ -13,8 +13,10 @@ namespace {
 // Element `at` of a run of `size` values, whose scales (q8_0) stand behind all of them.
 float ReadElement(KvType type, const uint8_t* values, int64_t at, const uint8_t* scale) {
   switch (type) {
-    case KvType::kF32: return reinterpret_cast<const float*>(values)[at];
-    case KvType::kF16: return HalfToFloat(reinterpret_cast<const uint16_t*>(values)[at]);
+    case KvType::kF32:
+      return reinterpret_cast<const float*>(values)[at];
+    case KvType::kF16:
+      return HalfToFloat(reinterpret_cast<const uint16_t*>(values)[at]);
     case KvType::kQ8_0:
       return static_cast<float>(reinterpret_cast<const int8_t*>(values)[at]) *
              HalfToFloat(*reinterpret_cast<const uint16_t*>(scale));

@@ -48,14 +48,16 @@ float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedRows& x
       return std::fma(-(m * w.min[0]), x.scaled_sums[at], sum);
     case PackedFormat::kQ3_K:
     case PackedFormat::kQ6_K:
-      return std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * scale, sum);
+      return std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * scale,
+                      sum);
     case PackedFormat::kQ2_K:
       sum = std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * scale, sum);
       return std::fma(static_cast<float>(w.min[0] * x.sums[2 * at] + w.min[1] * x.sums[2 * at + 1]),
                       -(m * scale), sum);
     case PackedFormat::kF32:
     case PackedFormat::kF16:
-    case PackedFormat::kBF16: break;
+    case PackedFormat::kBF16:
+      break;
   }
   return sum;
 }
@@ -72,8 +74,8 @@ void MatMulGroups(const uint8_t* groups, int64_t group_bytes, int64_t group_coun
       for (int64_t r = 0; r < rows.count; ++r) to[r * out_stride] = 0;
       if (kFormat <= PackedFormat::kBF16) {
         for (int64_t r = 0; r < rows.count; ++r) {
-          to[r * out_stride] = FloatDot(kFormat, group, lane,
-                                        rows.floats + (rows.first + r) * rows.columns, rows.columns);
+          to[r * out_stride] = FloatDot(
+              kFormat, group, lane, rows.floats + (rows.first + r) * rows.columns, rows.columns);
         }
         continue;
       }
