@@ -21,19 +21,17 @@ constexpr TypeTraits kTraits[] = {
     Traits<BlockBF16>(TensorType::kBF16, "BF16"),
 };
 
-struct TypeName {
-  uint32_t id;
-  const char* name;
-};
-
-// 4, 5, 31 to 33 and 36 to 38 were in the format once.
-constexpr TypeName kUnsupportedTypes[] = {
-    {4, "Q4_2"},        {5, "Q4_3"},     {9, "Q8_1"},   {15, "Q8_K"},       {16, "IQ2_XXS"},
-    {17, "IQ2_XS"},     {18, "IQ3_XXS"}, {19, "IQ1_S"}, {20, "IQ4_NL"},     {21, "IQ3_S"},
-    {22, "IQ2_S"},      {23, "IQ4_XS"},  {24, "I8"},    {25, "I16"},        {26, "I32"},
-    {27, "I64"},        {28, "F64"},     {29, "IQ1_M"}, {31, "Q4_0_4_4"},   {32, "Q4_0_4_8"},
-    {33, "Q4_0_8_8"},   {34, "TQ1_0"},   {35, "TQ2_0"}, {36, "IQ4_NL_4_4"}, {37, "IQ4_NL_4_8"},
-    {38, "IQ4_NL_8_8"}, {39, "MXFP4"},   {40, "NVFP4"}, {41, "Q1_0"},       {42, "Q2_0"},
+constexpr UnsupportedType kUnsupportedTypes[] = {
+    {4, "Q4_2", true},        {5, "Q4_3", true},        {9, "Q8_1", false},
+    {15, "Q8_K", false},      {16, "IQ2_XXS", false},   {17, "IQ2_XS", false},
+    {18, "IQ3_XXS", false},   {19, "IQ1_S", false},     {20, "IQ4_NL", false},
+    {21, "IQ3_S", false},     {22, "IQ2_S", false},     {23, "IQ4_XS", false},
+    {24, "I8", false},        {25, "I16", false},       {26, "I32", false},
+    {27, "I64", false},       {28, "F64", false},       {29, "IQ1_M", false},
+    {31, "Q4_0_4_4", true},   {32, "Q4_0_4_8", true},   {33, "Q4_0_8_8", true},
+    {34, "TQ1_0", false},     {35, "TQ2_0", false},     {36, "IQ4_NL_4_4", true},
+    {37, "IQ4_NL_4_8", true}, {38, "IQ4_NL_8_8", true}, {39, "MXFP4", false},
+    {40, "NVFP4", false},     {41, "Q1_0", false},      {42, "Q2_0", false},
 };
 
 }  // namespace
@@ -45,11 +43,11 @@ const TypeTraits* FindTypeTraits(uint32_t id) {
   return nullptr;
 }
 
-absl::string_view UnsupportedTypeName(uint32_t id) {
-  for (const TypeName& type : kUnsupportedTypes) {
-    if (type.id == id) return type.name;
+const UnsupportedType* FindUnsupportedType(uint32_t id) {
+  for (const UnsupportedType& type : kUnsupportedTypes) {
+    if (type.id == id) return &type;
   }
-  return "";
+  return nullptr;
 }
 
 const TypeTraits& TraitsOf(TensorType type) {

@@ -45,20 +45,21 @@ TEST(TypesTest, OtherIdsHaveNoTraitsButOftenAName) {
   for (uint32_t id : {4u, 5u, 9u, 17u, 31u, 39u, 42u, 43u, 255u, 0x80000000u, 0xFFFFFFFFu}) {
     EXPECT_EQ(FindTypeTraits(id), nullptr) << id;
   }
-  EXPECT_EQ(UnsupportedTypeName(17), "IQ2_XS");
-  EXPECT_EQ(UnsupportedTypeName(39), "MXFP4");
-  EXPECT_EQ(UnsupportedTypeName(4), "Q4_2");
-  EXPECT_EQ(UnsupportedTypeName(43), "");
-  EXPECT_EQ(UnsupportedTypeName(0), "");
+  EXPECT_STREQ(FindUnsupportedType(17)->name, "IQ2_XS");
+  EXPECT_FALSE(FindUnsupportedType(17)->is_removed);
+  EXPECT_STREQ(FindUnsupportedType(4)->name, "Q4_2");
+  EXPECT_TRUE(FindUnsupportedType(4)->is_removed);
+  EXPECT_EQ(FindUnsupportedType(43), nullptr);
+  EXPECT_EQ(FindUnsupportedType(0), nullptr);
 }
 
 TEST(TypesTest, EveryDefinedIdHasOneName) {
   std::set<std::string> names;
   for (uint32_t id = 0; id <= 42; ++id) {
     const TypeTraits* traits = FindTypeTraits(id);
-    const std::string name =
-        traits != nullptr ? traits->name : std::string(UnsupportedTypeName(id));
-    EXPECT_FALSE(name.empty()) << id;
+    const UnsupportedType* unsupported = FindUnsupportedType(id);
+    ASSERT_NE(traits == nullptr, unsupported == nullptr) << id;
+    const std::string name = traits != nullptr ? traits->name : unsupported->name;
     EXPECT_TRUE(names.insert(name).second) << name;
   }
 }
