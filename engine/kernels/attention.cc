@@ -13,23 +13,6 @@
 namespace baton {
 namespace {
 
-int64_t ElementBytes(KvType type) {
-  switch (type) {
-    case KvType::kF16:
-      return 2;
-    case KvType::kF32:
-      return 4;
-    case KvType::kQ8_0:
-      return 1;
-  }
-  CHECK(false);
-}
-
-// Half scales behind `elements` values.
-int64_t ScaleBytes(KvType type, int64_t elements) {
-  return type == KvType::kQ8_0 ? elements / kKvQuantElements * 2 : 0;
-}
-
 // One vector of K or V into the cache: values at `out`, `stride` elements apart; scales at
 // `scales`, `scale_stride` apart.
 void StoreVector(const Kernels& kernels, KvType type, const float* x, int size, uint8_t* out,
@@ -91,27 +74,9 @@ const char* KvTypeName(KvType type) {
   CHECK(false);
 }
 
-int64_t KeyGroupBytes(const KvLayout& layout) {
-  const int64_t elements = int64_t{layout.key_size} * kKeyGroup;
-  return elements * ElementBytes(layout.type) + ScaleBytes(layout.type, elements);
-}
-
-int64_t ValueHeadBytes(const KvLayout& layout) {
-  const int64_t elements = int64_t{layout.value_size} * kKvBlockTokens;
-  return elements * ElementBytes(layout.type) + ScaleBytes(layout.type, elements);
-}
-
-int64_t KvLayout::KeyOffset(int head) const {
-  return head * KeyGroupBytes(*this) * (kKvBlockTokens / kKeyGroup);
-}
-int64_t KvLayout::ValueOffset(int head) const {
-  return KeyOffset(head_count) + head * ValueHeadBytes(*this);
-}
-int64_t KvLayout::LayerBytes() const { return ValueOffset(head_count); }
-
 void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* layer_block, int slot,
                    const float* key, const float* value) {
-  const int64_t element = ElementBytes(layout.type);
+  const int64_t element = KvElementBytes(layout.type);
   const int lane = slot % kKeyGroup;
   for (int head = 0; head < layout.head_count; ++head) {
     uint8_t* group =

@@ -34,6 +34,7 @@ static_assert(kKvBlockTokens % kKeyGroup == 0 && kAttentionBlock % kKvBlockToken
 // Elements that share a scale in a q8_0 cache.
 inline constexpr int kKvQuantElements = 32;
 
+int64_t KvElementBytes(KvType type);
 // The K of 16 positions of one head: values [key_size][16]; behind them, for q8_0, the half scales
 // [key_size / 32][16]. `group` counts groups within the KV block.
 int64_t KeyGroupBytes(const KvLayout& layout);
