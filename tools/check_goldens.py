@@ -112,7 +112,8 @@ def check(model, goldens_folder, golden_name, options, arguments):
 
 def reference_rms(goldens_folder, name):
     """How far the reference's own int8 is from its exact run, as mean rms; None where unknown."""
-    paths = [os.path.join(goldens_folder, f"{name}.{variant}.json") for variant in ("ref", "deqf32")]
+    paths = [os.path.join(goldens_folder, f"{name}.{variant}.json")
+             for variant in ("ref", "deqf32")]
     if not all(map(os.path.exists, paths)):
         return None
     cases = []

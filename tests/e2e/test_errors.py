@@ -1,4 +1,4 @@
-"""What a person can get wrong: one sentence that names it, exit code 1, at once, and no process left."""
+"""What a person can get wrong: one sentence that names it, exit code 1, at once, nothing left."""
 
 import socket
 
