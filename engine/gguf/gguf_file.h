@@ -1,5 +1,6 @@
-// What a GGUF file says about itself: metadata and tensor table. Reads the header alone, never
-// tensor data, and checks every number of the file against a bound before it is used.
+// What a GGUF file says about itself: metadata and tensor table. Reads the header alone (and at
+// most a page beyond it), never tensor data, and checks every number of the file against a bound
+// before it is used.
 #ifndef BATON_ENGINE_GGUF_GGUF_FILE_H_
 #define BATON_ENGINE_GGUF_GGUF_FILE_H_
 
@@ -37,6 +38,9 @@ enum class GgufType : uint32_t {
   kF64 = 12,
 };
 
+// As in "u32". Of a type that is in the enumeration.
+const char* GgufTypeName(GgufType type);
+
 // One metadata value. A scalar is an array of one with is_array false.
 struct GgufValue {
   GgufType type;  // of the value, or of the elements of an array
@@ -61,6 +65,8 @@ struct TensorInfo {
   uint64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
   uint64_t row_elements() const { return dims[0]; }
   uint64_t row_count() const { return dims[1] * dims[2] * dims[3]; }
+  // "32 x 512", the row length first, as the file has it.
+  std::string ShapeText() const;
 };
 
 // SHA-256 over the header, the file size and the first and last 4 KiB of every tensor: two
@@ -71,7 +77,9 @@ std::string ToHex(const ModelIdentity& identity);
 // Immutable after Read, so thread-safe.
 class GgufFile {
  public:
-  // Errors name the file, the thing, the byte, what was found and what was expected.
+  // Errors name the file, the thing, the byte, what was found and what was expected: DataLoss for
+  // a file that ends early, FailedPrecondition for one that is sound but not supported (a version,
+  // a tensor type, several shards), InvalidArgument for one that contradicts itself or the format.
   static absl::StatusOr<GgufFile> Read(const std::string& path);
 
   const std::string& path() const { return file_->path(); }
@@ -97,13 +105,14 @@ class GgufFile {
   absl::StatusOr<std::optional<std::string>> GetString(absl::string_view key) const;
   // Null when absent. The pointers live as long as this object.
   absl::StatusOr<const std::vector<std::string>*> GetStrings(absl::string_view key) const;
+  // A single number serves as an array of one: some keys are either, by model.
   absl::StatusOr<std::optional<std::vector<float>>> GetFloats(absl::string_view key) const;
   absl::StatusOr<std::optional<std::vector<int64_t>>> GetIntegers(absl::string_view key) const;
 
   // general.architecture, which every model must have.
   absl::StatusOr<std::string> Architecture() const;
 
-  // Reads up to 8 KiB per tensor. Not cached.
+  // Reads the header and up to 8 KiB per tensor. Not cached.
   absl::StatusOr<ModelIdentity> ComputeIdentity() const;
 
  private:

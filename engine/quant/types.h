@@ -39,8 +39,18 @@ struct TypeTraits {
   bool is_weight;           // false: known and listed, but nothing multiplies with it
 };
 
-// Null where the id is not a type we know: removed ids (4, 5, 31..), future ones.
+// Null where the id is not a type we compute with: removed ids (4, 5, 31..), future ones.
 const TypeTraits* FindTypeTraits(uint32_t id);
+
+// A type of the format that nothing here multiplies with.
+struct UnsupportedType {
+  uint32_t id;
+  const char* name;  // as in "IQ2_XS"
+  bool is_removed;   // was in the format once, and its id is not used again
+};
+// Null for ids that have traits or are not defined.
+const UnsupportedType* FindUnsupportedType(uint32_t id);
+
 // Of a type that is known to be in the table.
 const TypeTraits& TraitsOf(TensorType type);
 absl::Span<const TypeTraits> AllTypeTraits();

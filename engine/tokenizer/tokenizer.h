@@ -2,6 +2,7 @@
 #ifndef BATON_ENGINE_TOKENIZER_TOKENIZER_H_
 #define BATON_ENGINE_TOKENIZER_TOKENIZER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,9 @@
 #include "engine/gguf/gguf_file.h"
 
 namespace baton {
+
+// Positions in a text are 32 bits, and SPM writes a space with three bytes.
+inline constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 struct TokenizeOptions {
   bool add_special = true;    // BOS and EOS as the model's metadata says
@@ -28,7 +32,7 @@ class Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(const GgufFile& file);
 
   // Text that is not UTF-8 is tokenized byte by byte where it is broken. An empty text gives no
-  // ids at all.
+  // ids at all. At most kMaxTextBytes.
   virtual std::vector<int32_t> Encode(absl::string_view text,
                                       const TokenizeOptions& options) const = 0;
 
@@ -42,6 +46,10 @@ class Tokenizer {
   virtual std::optional<int32_t> bos() const = 0;  // the id, whether or not it is added
   virtual std::optional<int32_t> eos() const = 0;
   virtual bool adds_bos() const = 0;
+  virtual bool adds_eos() const = 0;
+  // The file does not name its pre-tokenizer, so the default rule is used, which may not be the
+  // model's own: worth a warning.
+  virtual bool lacks_pre_tokenizer() const = 0;
   // Ends a generation: EOS, EOT, EOM and tokens whose text is a known end marker.
   virtual bool IsEndOfGeneration(int32_t id) const = 0;
   virtual std::vector<int32_t> EndOfGenerationIds() const = 0;

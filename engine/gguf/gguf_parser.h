@@ -1,0 +1,77 @@
+// Bytes to GgufFile: the only code that believes nothing of the file. Source of the layout: the
+// GGUF format as published by its maintainers.
+//
+//   "GGUF"  version u32  tensor count u64  metadata count u64
+//   metadata count x   key string, value type u32, value
+//   tensor count x     name string, dimension count u32, dimensions u64 each, type u32, offset u64
+//   zeros up to a multiple of general.alignment
+//   tensor data; a tensor's offset counts from here
+//
+// A string is a u64 length and its bytes; an array is an element type u32, a u64 count and the
+// elements. Everything is little-endian.
+#ifndef BATON_ENGINE_GGUF_GGUF_PARSER_H_
+#define BATON_ENGINE_GGUF_GGUF_PARSER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/gguf/header_reader.h"
+
+namespace baton {
+
+// Bytes; the format's own limit.
+inline constexpr size_t kMaxKeyBytes = 65535;
+// Bytes; the format's own limit.
+inline constexpr size_t kMaxTensorNameBytes = 64;
+// Bytes: the format wants a multiple of 8, every writer uses a power of two; no huge page is
+// larger.
+inline constexpr uint64_t kMinAlignment = 8;
+inline constexpr uint64_t kMaxAlignment = uint64_t{1} << 21;
+// Elements, bytes of a tensor, offsets: more than any file system holds, and three of them can be
+// added without wrapping.
+inline constexpr uint64_t kMaxTensorSize = uint64_t{1} << 62;
+// Bytes of the shortest possible entry of each table: they bound the counts by what the file can
+// hold.
+inline constexpr uint64_t kMinMetadataBytes = 8 + 1 + 4 + 1;
+inline constexpr uint64_t kMinTensorInfoBytes = 8 + 1 + 4 + 8 + 4 + 8;
+
+class GgufParser {
+ public:
+  // Errors name the file; see GgufFile::Read.
+  static absl::StatusOr<GgufFile> Parse(std::shared_ptr<RandomAccessFile> file);
+
+ private:
+  explicit GgufParser(std::shared_ptr<RandomAccessFile> file);
+
+  absl::Status ParseAll();
+  absl::Status ParseMagicAndVersion();
+  absl::Status ParseCounts();
+  // `count` entries of at least `bytes_each` must fit in what is left of the file.
+  absl::Status CheckCount(uint64_t count, uint64_t bytes_each, absl::string_view what) const;
+  absl::Status ParseMetadata();
+  absl::StatusOr<GgufValue> ParseValue();
+  absl::Status ParseElements(uint64_t count, GgufValue* value);
+  absl::Status TakeAlignment();
+  absl::Status RefuseShards() const;
+  absl::Status ParseTensors();
+  absl::Status ParseTensor(TensorInfo* tensor);
+  absl::Status ParseShape(TensorInfo* tensor);
+  absl::Status ParseType(TensorInfo* tensor);
+  absl::Status ParsePadding();
+  absl::Status CheckExtents() const;
+  std::string MissingScalesHint() const;
+
+  GgufFile result_;
+  HeaderReader reader_;
+  uint64_t tensor_count_ = 0;
+  uint64_t metadata_count_ = 0;
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_GGUF_GGUF_PARSER_H_

@@ -1,0 +1,22 @@
+#include "engine/quant/blocks.h"
+
+namespace baton {
+
+void UnpackQ3KScales(const uint8_t packed[12], int8_t scales[16]) {
+  for (int j = 0; j < 16; ++j) {
+    const int low = j < 8 ? packed[j] & 15 : packed[j - 8] >> 4;
+    const int high = (packed[8 + j % 4] >> (j / 4 * 2)) & 3;
+    scales[j] = static_cast<int8_t>((low | high << 4) - 32);
+  }
+}
+
+void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]) {
+  for (int j = 0; j < 4; ++j) {
+    scales[j] = packed[j] & 63;
+    mins[j] = packed[4 + j] & 63;
+    scales[4 + j] = static_cast<uint8_t>((packed[8 + j] & 15) | (packed[j] >> 6) << 4);
+    mins[4 + j] = static_cast<uint8_t>((packed[8 + j] >> 4) | (packed[4 + j] >> 6) << 4);
+  }
+}
+
+}  // namespace baton

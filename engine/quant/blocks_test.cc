@@ -1,0 +1,46 @@
+#include "engine/quant/blocks.h"
+
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+// Six-bit numbers packed by the rule of the format, one at a time.
+TEST(BlocksTest, Q3KScalesUnpackWhatWasPacked) {
+  for (int j = 0; j < 16; ++j) {
+    for (int value = 0; value < 64; ++value) {
+      uint8_t packed[12] = {};
+      packed[j % 8] = static_cast<uint8_t>((value & 15) << (j < 8 ? 0 : 4));
+      packed[8 + j % 4] = static_cast<uint8_t>((value >> 4) << (j / 4 * 2));
+      int8_t scales[16];
+      UnpackQ3KScales(packed, scales);
+      for (int k = 0; k < 16; ++k) EXPECT_EQ(scales[k], (k == j ? value : 0) - 32) << j << " " << k;
+    }
+  }
+}
+
+TEST(BlocksTest, Q4KScalesUnpackWhatWasPacked) {
+  for (int j = 0; j < 8; ++j) {
+    for (int value = 0; value < 64; ++value) {
+      const int min = 63 - value;
+      uint8_t packed[12] = {};
+      if (j < 4) {
+        packed[j] = static_cast<uint8_t>(value);
+        packed[4 + j] = static_cast<uint8_t>(min);
+      } else {
+        packed[4 + j] = static_cast<uint8_t>((value & 15) | (min & 15) << 4);
+        packed[j - 4] = static_cast<uint8_t>(value >> 4 << 6);
+        packed[j] = static_cast<uint8_t>(min >> 4 << 6);
+      }
+      uint8_t scales[8], mins[8];
+      UnpackQ4KScales(packed, scales, mins);
+      for (int k = 0; k < 8; ++k) {
+        EXPECT_EQ(scales[k], k == j ? value : 0) << j << " " << k;
+        EXPECT_EQ(mins[k], k == j ? min : 0) << j << " " << k;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,279 @@
+#include "engine/quant/dequantize.h"
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+
+#include "engine/base/check.h"
+#include "engine/quant/blocks.h"
+#include "engine/quant/half.h"
+
+namespace baton {
+namespace {
+
+uint16_t LoadU16(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
+
+uint32_t LoadU32(const uint8_t* bytes) {
+  return LoadU16(bytes) | static_cast<uint32_t>(LoadU16(bytes + 2)) << 16;
+}
+
+float LoadHalf(const uint8_t* bytes) { return HalfToFloat(LoadU16(bytes)); }
+
+void Expand(const BlockF32& block, float* out) {
+  *out = std::bit_cast<float>(LoadU32(block.value));
+}
+
+void Expand(const BlockF16& block, float* out) { *out = LoadHalf(block.value); }
+
+void Expand(const BlockBF16& block, float* out) { *out = BFloat16ToFloat(LoadU16(block.value)); }
+
+void Expand(const BlockQ4_0& block, float* out) {
+  const float d = LoadHalf(block.d);
+  for (int j = 0; j < 16; ++j) {
+    out[j] = d * static_cast<float>((block.qs[j] & 15) - 8);
+    out[j + 16] = d * static_cast<float>((block.qs[j] >> 4) - 8);
+  }
+}
+
+void Expand(const BlockQ4_1& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const float m = LoadHalf(block.m);
+  for (int j = 0; j < 16; ++j) {
+    out[j] = d * static_cast<float>(block.qs[j] & 15) + m;
+    out[j + 16] = d * static_cast<float>(block.qs[j] >> 4) + m;
+  }
+}
+
+// The five-bit number of weight i in Q5_0 and Q5_1.
+int FiveBits(const uint8_t* qs, uint32_t qh, int i) {
+  const int nibble = i < 16 ? qs[i] & 15 : qs[i - 16] >> 4;
+  return nibble | static_cast<int>((qh >> i) & 1) << 4;
+}
+
+void Expand(const BlockQ5_0& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const uint32_t qh = LoadU32(block.qh);
+  for (int i = 0; i < 32; ++i) {
+    out[i] = d * static_cast<float>(FiveBits(block.qs, qh, i) - 16);
+  }
+}
+
+void Expand(const BlockQ5_1& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const float m = LoadHalf(block.m);
+  const uint32_t qh = LoadU32(block.qh);
+  for (int i = 0; i < 32; ++i) {
+    out[i] = d * static_cast<float>(FiveBits(block.qs, qh, i)) + m;
+  }
+}
+
+void Expand(const BlockQ8_0& block, float* out) {
+  const float d = LoadHalf(block.d);
+  for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(static_cast<int8_t>(block.qs[i]));
+}
+
+// The two low bits of weight i in Q2_K and Q3_K.
+int TwoBits(const uint8_t* qs, int i) {
+  return (qs[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2)) & 3;
+}
+
+void Expand(const BlockQ2_K& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const float dmin = LoadHalf(block.dmin);
+  for (int i = 0; i < 256; ++i) {
+    const uint8_t packed = block.scales[i / 16];
+    const float scale = d * static_cast<float>(packed & 15);
+    const float min = dmin * static_cast<float>(packed >> 4);
+    out[i] = scale * static_cast<float>(TwoBits(block.qs, i)) - min;
+  }
+}
+
+void Expand(const BlockQ3_K& block, float* out) {
+  const float d = LoadHalf(block.d);
+  int8_t scales[16];
+  UnpackQ3KScales(block.scales, scales);
+  for (int i = 0; i < 256; ++i) {
+    const int high = (block.hmask[i % 32] >> (i / 32)) & 1;
+    const float scale = d * static_cast<float>(scales[i / 16]);
+    out[i] = scale * static_cast<float>((TwoBits(block.qs, i) | high << 2) - 4);
+  }
+}
+
+// The four low bits of weight i in Q4_K and Q5_K.
+int FourBits(const uint8_t* qs, int i) {
+  return (qs[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4)) & 15;
+}
+
+void Expand(const BlockQ4_K& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const float dmin = LoadHalf(block.dmin);
+  uint8_t scales[8], mins[8];
+  UnpackQ4KScales(block.scales, scales, mins);
+  for (int i = 0; i < 256; ++i) {
+    const float scale = d * static_cast<float>(scales[i / 32]);
+    const float min = dmin * static_cast<float>(mins[i / 32]);
+    out[i] = scale * static_cast<float>(FourBits(block.qs, i)) - min;
+  }
+}
+
+void Expand(const BlockQ5_K& block, float* out) {
+  const float d = LoadHalf(block.d);
+  const float dmin = LoadHalf(block.dmin);
+  uint8_t scales[8], mins[8];
+  UnpackQ4KScales(block.scales, scales, mins);
+  for (int i = 0; i < 256; ++i) {
+    const int high = (block.qh[i % 32] >> (i / 32)) & 1;
+    const float scale = d * static_cast<float>(scales[i / 32]);
+    const float min = dmin * static_cast<float>(mins[i / 32]);
+    out[i] = scale * static_cast<float>(FourBits(block.qs, i) | high << 4) - min;
+  }
+}
+
+void Expand(const BlockQ6_K& block, float* out) {
+  const float d = LoadHalf(block.d);
+  for (int i = 0; i < 256; ++i) {
+    const int half = i / 128;
+    const int run = i % 128 / 32;
+    const int low = (block.ql[half * 64 + i % 64] >> (run / 2 * 4)) & 15;
+    const int high = (block.qh[half * 32 + i % 32] >> (run * 2)) & 3;
+    const float scale = d * static_cast<float>(static_cast<int8_t>(block.scales[i / 16]));
+    out[i] = scale * static_cast<float>((low | high << 4) - 32);
+  }
+}
+
+template <typename Block>
+void ExpandAll(const uint8_t* blocks, size_t block_count, float* out) {
+  const auto* block = reinterpret_cast<const Block*>(blocks);
+  for (size_t b = 0; b < block_count; ++b) Expand(block[b], out + b * Block::kElements);
+}
+
+enum class FloatFormat { kNone, kF32, kF16, kBF16 };
+
+// A floating-point number inside a block.
+struct FloatField {
+  const char* what = "";
+  size_t offset = 0;
+  FloatFormat format = FloatFormat::kNone;
+};
+
+struct Decoder {
+  TensorType type;
+  void (*expand)(const uint8_t* blocks, size_t block_count, float* out);
+  FloatField fields[2];
+};
+
+template <typename Block>
+constexpr FloatField ScaleD() {
+  return {"scale d", offsetof(Block, d), FloatFormat::kF16};
+}
+template <typename Block>
+constexpr FloatField MinimumM() {
+  return {"minimum m", offsetof(Block, m), FloatFormat::kF16};
+}
+template <typename Block>
+constexpr FloatField ScaleDmin() {
+  return {"scale dmin", offsetof(Block, dmin), FloatFormat::kF16};
+}
+
+constexpr Decoder kDecoders[] = {
+    {TensorType::kF32, ExpandAll<BlockF32>, {{"weight", 0, FloatFormat::kF32}}},
+    {TensorType::kF16, ExpandAll<BlockF16>, {{"weight", 0, FloatFormat::kF16}}},
+    {TensorType::kBF16, ExpandAll<BlockBF16>, {{"weight", 0, FloatFormat::kBF16}}},
+    {TensorType::kQ4_0, ExpandAll<BlockQ4_0>, {ScaleD<BlockQ4_0>()}},
+    {TensorType::kQ4_1, ExpandAll<BlockQ4_1>, {ScaleD<BlockQ4_1>(), MinimumM<BlockQ4_1>()}},
+    {TensorType::kQ5_0, ExpandAll<BlockQ5_0>, {ScaleD<BlockQ5_0>()}},
+    {TensorType::kQ5_1, ExpandAll<BlockQ5_1>, {ScaleD<BlockQ5_1>(), MinimumM<BlockQ5_1>()}},
+    {TensorType::kQ8_0, ExpandAll<BlockQ8_0>, {ScaleD<BlockQ8_0>()}},
+    {TensorType::kQ2_K, ExpandAll<BlockQ2_K>, {ScaleD<BlockQ2_K>(), ScaleDmin<BlockQ2_K>()}},
+    {TensorType::kQ3_K, ExpandAll<BlockQ3_K>, {ScaleD<BlockQ3_K>()}},
+    {TensorType::kQ4_K, ExpandAll<BlockQ4_K>, {ScaleD<BlockQ4_K>(), ScaleDmin<BlockQ4_K>()}},
+    {TensorType::kQ5_K, ExpandAll<BlockQ5_K>, {ScaleD<BlockQ5_K>(), ScaleDmin<BlockQ5_K>()}},
+    {TensorType::kQ6_K, ExpandAll<BlockQ6_K>, {ScaleD<BlockQ6_K>()}},
+};
+
+const Decoder& DecoderOf(TensorType type) {
+  for (const Decoder& decoder : kDecoders) {
+    if (decoder.type == type) return decoder;
+  }
+  CHECK(false);
+}
+
+size_t CountBlocks(const TypeTraits& traits, size_t elements) {
+  CHECK(elements % traits.block_elements == 0);
+  return elements / traits.block_elements;
+}
+
+template <FloatFormat format>
+float LoadFloat(const uint8_t* bytes) {
+  if constexpr (format == FloatFormat::kF32) return std::bit_cast<float>(LoadU32(bytes));
+  if constexpr (format == FloatFormat::kF16) return LoadHalf(bytes);
+  if constexpr (format == FloatFormat::kBF16) return BFloat16ToFloat(LoadU16(bytes));
+}
+
+// A number is finite unless all bits of its exponent are set.
+template <FloatFormat format>
+bool IsFinite(const uint8_t* bytes) {
+  if constexpr (format == FloatFormat::kF32) return (~LoadU16(bytes + 2) & 0x7F80) != 0;
+  if constexpr (format == FloatFormat::kF16) return (~LoadU16(bytes) & 0x7C00) != 0;
+  if constexpr (format == FloatFormat::kBF16) return (~LoadU16(bytes) & 0x7F80) != 0;
+}
+
+// Index of the first block whose number at `offset` is not finite; block_count if there is none.
+template <FloatFormat format>
+size_t FirstNonFinite(const uint8_t* blocks, size_t block_count, size_t block_bytes,
+                      size_t offset) {
+  for (size_t b = 0; b < block_count; ++b) {
+    if (!IsFinite<format>(blocks + b * block_bytes + offset)) return b;
+  }
+  return block_count;
+}
+
+const char* Describe(float value) {
+  if (std::isnan(value)) return " is nan";
+  return value > 0 ? " is inf" : " is -inf";
+}
+
+template <FloatFormat format>
+std::optional<NonFinite> FindInField(const FloatField& field, const uint8_t* blocks,
+                                     size_t block_count, size_t block_bytes) {
+  const size_t block = FirstNonFinite<format>(blocks, block_count, block_bytes, field.offset);
+  if (block == block_count) return std::nullopt;
+  const size_t byte = block * block_bytes + field.offset;
+  return NonFinite{block, byte,
+                   std::string(field.what) + Describe(LoadFloat<format>(blocks + byte))};
+}
+
+}  // namespace
+
+void Dequantize(TensorType type, const uint8_t* blocks, size_t elements, float* out) {
+  DecoderOf(type).expand(blocks, CountBlocks(TraitsOf(type), elements), out);
+}
+
+std::optional<NonFinite> FindNonFinite(TensorType type, const uint8_t* blocks, size_t elements) {
+  const TypeTraits& traits = TraitsOf(type);
+  size_t block_count = CountBlocks(traits, elements);
+  std::optional<NonFinite> first;
+  for (const FloatField& field : DecoderOf(type).fields) {
+    std::optional<NonFinite> found;
+    switch (field.format) {
+      case FloatFormat::kNone:
+        break;
+      case FloatFormat::kF32:
+        found = FindInField<FloatFormat::kF32>(field, blocks, block_count, traits.block_bytes);
+        break;
+      case FloatFormat::kF16:
+        found = FindInField<FloatFormat::kF16>(field, blocks, block_count, traits.block_bytes);
+        break;
+      case FloatFormat::kBF16:
+        found = FindInField<FloatFormat::kBF16>(field, blocks, block_count, traits.block_bytes);
+        break;
+    }
+    if (!found) continue;
+    // Only an earlier block can beat this one: fields are listed in the order of their bytes.
+    block_count = found->block;
+    first = found;
+  }
+  return first;
+}
+
+}  // namespace baton

@@ -1,0 +1,121 @@
+#include "engine/quant/dequantize.h"
+
+#include <bit>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/quant/dequantize_test_vectors.h"
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+TEST(DequantizeTest, EveryTypeIsBitEqualToTheReference) {
+  std::set<TensorType> seen;
+  for (const DequantizeVector& vector : DequantizeVectors()) {
+    const TypeTraits& traits = TraitsOf(vector.type);
+    SCOPED_TRACE(traits.name);
+    const size_t elements = vector.weights.size();
+    ASSERT_EQ(vector.blocks.size(), RowBytes(vector.type, elements));
+    std::vector<float> weights(elements);
+    Dequantize(vector.type, vector.blocks.data(), elements, weights.data());
+    for (size_t i = 0; i < elements; ++i) {
+      ASSERT_EQ(std::bit_cast<uint32_t>(weights[i]), vector.weights[i]) << "weight " << i;
+    }
+    seen.insert(vector.type);
+  }
+  EXPECT_EQ(seen.size(), AllTypeTraits().size());
+}
+
+TEST(DequantizeTest, BlocksNeedNoAlignment) {
+  for (const DequantizeVector& vector : DequantizeVectors()) {
+    SCOPED_TRACE(TraitsOf(vector.type).name);
+    std::vector<uint8_t> shifted(vector.blocks.size() + 1);
+    std::copy(vector.blocks.begin(), vector.blocks.end(), shifted.begin() + 1);
+    std::vector<float> weights(vector.weights.size());
+    Dequantize(vector.type, shifted.data() + 1, weights.size(), weights.data());
+    EXPECT_EQ(std::bit_cast<uint32_t>(weights.back()), vector.weights.back());
+  }
+}
+
+// Where the floating-point numbers of a block are.
+struct Field {
+  TensorType type;
+  size_t offset;
+  const char* what;
+};
+
+constexpr Field kHalfFields[] = {
+    {TensorType::kF16, 0, "weight"},      {TensorType::kQ4_0, 0, "scale d"},
+    {TensorType::kQ4_1, 0, "scale d"},    {TensorType::kQ4_1, 2, "minimum m"},
+    {TensorType::kQ5_0, 0, "scale d"},    {TensorType::kQ5_1, 0, "scale d"},
+    {TensorType::kQ5_1, 2, "minimum m"},  {TensorType::kQ8_0, 0, "scale d"},
+    {TensorType::kQ2_K, 80, "scale d"},   {TensorType::kQ2_K, 82, "scale dmin"},
+    {TensorType::kQ3_K, 108, "scale d"},  {TensorType::kQ4_K, 0, "scale d"},
+    {TensorType::kQ4_K, 2, "scale dmin"}, {TensorType::kQ5_K, 0, "scale d"},
+    {TensorType::kQ5_K, 2, "scale dmin"}, {TensorType::kQ6_K, 208, "scale d"},
+};
+
+struct Bad {
+  uint16_t bits;
+  const char* what;
+};
+constexpr Bad kBadHalves[] = {
+    {0x7C00, " is inf"}, {0xFC00, " is -inf"}, {0x7E00, " is nan"}, {0xFC01, " is nan"}};
+
+TEST(FindNonFiniteTest, FindsEveryHalf) {
+  for (const Field& field : kHalfFields) {
+    const TypeTraits& traits = TraitsOf(field.type);
+    for (const Bad& bad : kBadHalves) {
+      SCOPED_TRACE(std::string(traits.name) + " " + field.what + bad.what);
+      constexpr size_t kBlocks = 5, kBadBlock = 3;
+      std::vector<uint8_t> blocks(kBlocks * traits.block_bytes, 0x55);
+      const size_t elements = kBlocks * traits.block_elements;
+      EXPECT_FALSE(FindNonFinite(field.type, blocks.data(), elements).has_value());
+      const size_t byte = kBadBlock * traits.block_bytes + field.offset;
+      blocks[byte] = static_cast<uint8_t>(bad.bits);
+      blocks[byte + 1] = static_cast<uint8_t>(bad.bits >> 8);
+      const std::optional<NonFinite> found = FindNonFinite(field.type, blocks.data(), elements);
+      ASSERT_TRUE(found.has_value());
+      EXPECT_EQ(found->block, kBadBlock);
+      EXPECT_EQ(found->byte, byte);
+      EXPECT_EQ(found->what, std::string(field.what) + bad.what);
+    }
+  }
+}
+
+TEST(FindNonFiniteTest, FindsFloatsAndBFloats) {
+  const std::vector<uint8_t> f32 = {0, 0, 0x80, 0x3F, 0xFF, 0xFF, 0x7F, 0x7F, 0, 0, 0x80, 0xFF};
+  EXPECT_FALSE(FindNonFinite(TensorType::kF32, f32.data(), 2).has_value());
+  auto found = FindNonFinite(TensorType::kF32, f32.data(), 3);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->block, 2u);
+  EXPECT_EQ(found->byte, 8u);
+  EXPECT_EQ(found->what, "weight is -inf");
+
+  const std::vector<uint8_t> bf16 = {0x80, 0x3F, 0x7F, 0x7F, 0x81, 0x7F};
+  EXPECT_FALSE(FindNonFinite(TensorType::kBF16, bf16.data(), 2).has_value());
+  found = FindNonFinite(TensorType::kBF16, bf16.data(), 3);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->byte, 4u);
+  EXPECT_EQ(found->what, "weight is nan");
+}
+
+TEST(FindNonFiniteTest, ReportsTheFirst) {
+  // Two Q4_1 blocks: m of block 0 and d of block 1.
+  std::vector<uint8_t> blocks(2 * 20, 0);
+  blocks[3] = 0x7C;
+  blocks[20 + 1] = 0x7C;
+  auto found = FindNonFinite(TensorType::kQ4_1, blocks.data(), 64);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->what, "minimum m is inf");
+  blocks[1] = 0xFE;
+  found = FindNonFinite(TensorType::kQ4_1, blocks.data(), 64);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->what, "scale d is nan");
+  EXPECT_EQ(found->block, 0u);
+}
+
+}  // namespace
+}  // namespace baton

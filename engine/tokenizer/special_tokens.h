@@ -1,0 +1,52 @@
+// Cuts special and added tokens out of a text before anything else looks at it.
+#ifndef BATON_ENGINE_TOKENIZER_SPECIAL_TOKENS_H_
+#define BATON_ENGINE_TOKENIZER_SPECIAL_TOKENS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+
+namespace baton {
+
+inline constexpr int32_t kNoToken = -1;
+
+// A run of plain text, or (id != kNoToken) a special token.
+struct Fragment {
+  absl::string_view text;
+  int32_t id = kNoToken;
+};
+
+struct SpecialToken {
+  std::string text;  // not empty
+  int32_t id;
+  bool is_text = false;       // user-defined: taken also where special tokens are not parsed
+  bool strips_right = false;  // swallows the ASCII white space after it
+};
+
+// Immutable, so thread-safe.
+class SpecialTokens {
+ public:
+  explicit SpecialTokens(std::vector<SpecialToken> tokens);
+  SpecialTokens(SpecialTokens&&) = default;  // a copy's index would point into the original
+  SpecialTokens& operator=(SpecialTokens&&) = default;
+
+  // Longer tokens first, wherever they stand; then the one with the lower id; then leftmost.
+  // Fragments point into `text`; empty ones are left out.
+  std::vector<Fragment> Cut(absl::string_view text, bool parse_special) const;
+
+ private:
+  // Tokens that occur in the text, in the order in which they are cut.
+  std::vector<const SpecialToken*> Occurring(absl::string_view text, bool parse_special) const;
+
+  std::vector<SpecialToken> tokens_;                      // in the order in which they are cut
+  absl::flat_hash_map<absl::string_view, size_t> index_;  // by text; values index tokens_
+  std::array<std::vector<size_t>, 256> lengths_;          // by first byte, each length once
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_TOKENIZER_SPECIAL_TOKENS_H_
