@@ -20,11 +20,11 @@ IDENTITY_EDGE_BYTES = 4096
 _COMMON = ["--layers", LAYERS, "--vocabulary", VOCABULARY, "--context", CONTEXT]
 # One for each way that weights are held: floats, blocks of 32, blocks of 256, experts.
 MODELS = {
-    "f32": ["--type", "f32", "--width", 128, "--feed-forward", 256, *_COMMON],
-    "q4_0": ["--type", "q4_0", "--width", 192, "--heads", 6, "--feed-forward", 256, "--tied",
+    "f32": ["--type", "F32", "--width", 128, "--feed-forward", 256, *_COMMON],
+    "q4_0": ["--type", "Q4_0", "--width", 192, "--heads", 6, "--feed-forward", 256, "--tied",
              *_COMMON],
-    "q6_k": ["--type", "q6_k", "--width", 256, "--feed-forward", 512, *_COMMON],
-    "experts": ["--type", "q8_0", "--width", 64, "--feed-forward", 96, "--experts", 4, *_COMMON],
+    "q6_k": ["--type", "Q6_K", "--width", 256, "--feed-forward", 512, *_COMMON],
+    "experts": ["--type", "Q8_0", "--width", 64, "--feed-forward", 96, "--experts", 4, *_COMMON],
 }
 
 _directory = None
@@ -38,7 +38,7 @@ def path(recipe):
         atexit.register(_directory.cleanup)
     file = os.path.join(_directory.name, recipe + ".gguf")
     if not os.path.exists(file):
-        command = [MAKE_MODEL, *map(str, MODELS[recipe]), file]
+        command = [MAKE_MODEL, *map(str, MODELS[recipe]), "--out", file]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}")
