@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/base/aligned_buffer.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernels/kernels.h"
 
@@ -65,9 +66,19 @@ struct AttentionInput {
   const uint8_t* const* layer_blocks = nullptr;
 };
 
+// Memory for Attend(), kept between calls.
+class AttentionScratch {
+ public:
+  void Reserve(int64_t bytes) {
+    if (static_cast<int64_t>(memory_.size()) < bytes) memory_ = AlignedBuffer(bytes);
+  }
+  float* floats() { return memory_.as<float>(); }
+
+ private:
+  AlignedBuffer memory_;
+};
+
 // Attends all rows; positions up to and including each row's own must have been stored.
-// `scratch` grows as needed and may be reused by the next call of the same thread.
-class AttentionScratch;
 void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionInput& input,
             AttentionScratch& scratch);
 

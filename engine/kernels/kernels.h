@@ -38,6 +38,9 @@ enum class PackedFormat {
 };
 inline constexpr int kPackedFormatCount = 13;
 
+// Blocks whose largest magnitude is below this are rounded to zeros: 127 / max would overflow.
+inline constexpr float kSmallestActivation = 0x1p-100f;
+
 // Rows of activations in int8: for row r and block b,
 //   values[r * columns + 32 b + i]   the rounded x / scale, in [-127, 127]
 //   scales[r * blocks + b]           max |x| / 127
@@ -61,10 +64,11 @@ struct MatMulRows {
   int64_t count;
 };
 
-// One packed group times some rows: out[(row - first) * out_stride + j] for j in [0, kRowGroup).
-// `prefetch` is where this thread will read next, or null.
-using MatMulFunction = void (*)(const uint8_t* group, const MatMulRows& rows, float* out,
-                                int64_t out_stride);
+// `group_count` packed groups that lie `group_bytes` apart, times some rows:
+// out[(row - first) * out_stride + 16 g + j] for group g and lane j. All 16 lanes
+// of a group are written.
+using MatMulFunction = void (*)(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
+                                const MatMulRows& rows, float* out, int64_t out_stride);
 
 struct AttentionTile;  // attention.h
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernels/kernels.h"
@@ -85,6 +86,17 @@ bool NeedsQuantizedInput(const PackedMatrix& matrix);
 // rows of out, at least w.rows(). Splits over outputs, never over a sum.
 void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, const MatMulInput& x,
             float* out, int64_t out_stride);
+
+// Several products of one input (q, k and v; gate and up) in one run of the pool: each start and
+// end of a run costs microseconds, which a decode step pays hundreds of times.
+struct MatMulTarget {
+  const PackedMatrix* w;
+  float* out;
+  int64_t stride;  // floats between rows of out
+};
+// At most 8 targets.
+void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
+            const MatMulInput& x);
 
 }  // namespace baton
 

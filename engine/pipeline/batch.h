@@ -13,6 +13,9 @@
 
 namespace baton {
 
+// Rows of one step, over all spans: scratch and messages are sized by them.
+inline constexpr int64_t kMaxBatchRows = 8192;
+
 // A run of consecutive rows of one sequence.
 struct Span {
   std::vector<int32_t> tokens;  // one per row; the stage that owns the embedding reads them

@@ -5,14 +5,22 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/attention.h"
 #include "engine/kernels/isa.h"
 #include "engine/kernels/matmul.h"
+#include "engine/model/kv_pool.h"
+#include "engine/model/layer_runner.h"
 #include "engine/model/model_spec.h"
+#include "engine/model/rope.h"
+#include "engine/model/weights.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
@@ -31,32 +39,65 @@ struct LocalStageOptions {
   int32_t kv_block_count = 0;  // blocks of kKvBlockTokens positions; ids are [0, kv_block_count)
   // Fill KV blocks with NaN at start: a test sees reads of what was never written.
   bool poison_kv = false;
-  // Called while weights are read, with file bytes done and to do; may be null.
+  // Called while weights are read, with file bytes done and to do, on the thread that called
+  // Load; may be null.
   std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;
 };
 
 class LocalStage : public Stage {
  public:
-  // Reads the stage's own tensors, and no others, from the file. Refuses scales and float weights
-  // that are not finite, naming tensor, block and byte. ResourceExhausted when memory is not to be
-  // had, with the bytes asked for.
+  // Reads the stage's own tensors, and no others, from the file, which may be closed afterwards.
+  // Refuses scales and float weights that are not finite, naming tensor, block and byte.
+  // ResourceExhausted when memory is not to be had, with the bytes asked for.
   static absl::StatusOr<std::unique_ptr<LocalStage>> Load(const GgufFile& file,
                                                           const LocalStageOptions& options);
-};
 
-// Stages of one process in a row: the whole product without a network.
-class LocalPipeline : public Pipeline {
- public:
-  explicit LocalPipeline(std::vector<std::unique_ptr<Stage>> stages);
-  int stage_count() const override;
-  absl::Status Submit(Batch batch, std::vector<OutputSpec> outputs) override;
-  absl::StatusOr<StepResult> Next() override;
-  absl::StatusOr<std::vector<StageStats>> Stats() override;
+  const StageRole& role() const override { return options_.role; }
+  const ModelSpec& spec() const { return spec_; }
+  absl::StatusOr<StageOutput> Forward(const Batch& batch,
+                                      const std::vector<OutputSpec>& outputs) override;
+  StageStats Stats() const override;
 
  private:
-  std::vector<std::unique_ptr<Stage>> stages_;
-  std::vector<absl::StatusOr<StepResult>> results_;
-  uint64_t next_step_ = 0;
+  // A row whose logits are asked for: the span's sample, or one of its targets.
+  struct HeadRow {
+    size_t span;
+    int64_t row;
+    int target;  // index in OutputSpec::targets; -1: a sample
+  };
+
+  LocalStage(ModelSpec spec, const LocalStageOptions& options);
+  absl::Status LoadWeights(const GgufFile& file);
+  absl::Status CheckBatch(const Batch& batch) const;
+  absl::Status CheckSpan(const Span& span) const;
+  absl::Status CheckOutputs(const Batch& batch, const std::vector<OutputSpec>& outputs) const;
+  StepRows PlaceRows(const Batch& batch);
+  std::vector<float> EmbedTokens(const Batch& batch);
+  absl::Status CheckFinite(const float* rows, int64_t row_count, int64_t width,
+                           const char* what) const;
+  absl::StatusOr<std::vector<SpanOutput>> RunHead(const StepRows& step, const float* hidden,
+                                                  const std::vector<OutputSpec>& outputs);
+  absl::Status ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden);
+  absl::Status UseLogits(const HeadRow& row, const float* logits, const OutputSpec& spec,
+                         SpanOutput& output) const;
+  const PackedMatrix& output_matrix() const { return output_.empty() ? embedding_ : output_; }
+
+  const ModelSpec spec_;
+  const LocalStageOptions options_;
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  Rope rope_;
+  PackedMatrix embedding_;  // the output matrix too, where a stage has both ends of a tied model
+  std::vector<LayerWeights> layers_;
+  std::vector<float> output_norm_;
+  PackedMatrix output_;
+  std::optional<KvPool> kv_pool_;
+  LayerRunner runner_;
+  MatMulInput head_input_;
+  std::vector<float> head_rows_;  // [kHeadRows][width]
+  std::vector<float> logits_;     // [kHeadRows][vocabulary]
+  uint64_t weight_bytes_ = 0;
+  uint64_t read_bytes_ = 0;
 };
 
 // Bytes that one KV block takes on a stage with these layers.

@@ -1,0 +1,88 @@
+// The table of AVX-512 kernels. Compiled for AVX-512: no inline code of other libraries may be
+// instantiated here, or the linker could keep this copy for CPUs without it.
+#include "engine/kernels/avx512/kernels.h"
+
+#include "engine/kernels/avx512/f32x16.h"
+#include "engine/kernels/avx512/quant_matmul.h"
+#include "engine/kernels/vector/attention-inl.h"
+#include "engine/kernels/vector/float_matmul-inl.h"
+
+namespace baton {
+namespace avx512 {
+namespace {
+
+int32_t MaxOf(__m512i x) {
+  const __m256i eight =
+      _mm256_max_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+  __m128i m = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1)));
+}
+
+int32_t SumOf(__m512i x) {
+  const __m256i eight =
+      _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+
+void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
+  const __m512i magnitude_mask = _mm512_set1_epi32(0x7fffffff);
+  for (int64_t block = 0; block < out.blocks; ++block) {
+    const float* in = x + block * kActivationBlock;
+    const int64_t at = row * out.blocks + block;
+    const __m512i max_bits_lanes =
+        _mm512_max_epi32(_mm512_and_si512(_mm512_loadu_si512(in), magnitude_mask),
+                         _mm512_and_si512(_mm512_loadu_si512(in + 16), magnitude_mask));
+    const int32_t max_bits = MaxOf(max_bits_lanes);
+    float scale = 0, inverse = 0;
+    if (max_bits >= 0x7f800000) {
+      scale = __builtin_nanf("");
+    } else if (const float largest = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(max_bits)));
+               largest >= kSmallestActivation) {
+      scale = largest / 127.0f;
+      inverse = 127.0f / largest;
+    }
+    const __m512 factor = _mm512_set1_ps(inverse);
+    for (int h = 0; h < 2; ++h) {
+      const __m512i q =
+          inverse == 0 ? _mm512_setzero_si512()
+                       : _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(in + 16 * h), factor));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out.values + row * out.columns +
+                                                  block * kActivationBlock + 16 * h),
+                       _mm512_cvtsepi32_epi8(q));
+      out.sums[2 * at + h] = SumOf(q);
+    }
+    out.scales[at] = scale;
+    out.scaled_sums[at] = scale * static_cast<float>(out.sums[2 * at] + out.sums[2 * at + 1]);
+  }
+}
+
+}  // namespace
+}  // namespace avx512
+
+const Kernels& Avx512Kernels() {
+  static const Kernels kernels = {
+      .isa = Isa::kAvx512,
+      .quantize_row = avx512::QuantizeRow,
+      .matmul = {avx512::FloatMatMul<avx512::WeightF32>, avx512::FloatMatMul<avx512::WeightF16>,
+                 avx512::FloatMatMul<avx512::WeightBF16>, avx512::QuantMatMul<avx512::Q4_0>,
+                 avx512::QuantMatMul<avx512::Q4_1>, avx512::QuantMatMul<avx512::Q5_0>,
+                 avx512::QuantMatMul<avx512::Q5_1>, avx512::QuantMatMul<avx512::Q8_0>,
+                 avx512::QuantMatMul<avx512::Q2_K>, avx512::QuantMatMul<avx512::Q3_K>,
+                 avx512::QuantMatMul<avx512::Q4_K>, avx512::QuantMatMul<avx512::Q5_K>,
+                 avx512::QuantMatMul<avx512::Q6_K>},
+      .rms_norm = avx512::RmsNorm,
+      .add = avx512::AddVectors,
+      .add_scaled = avx512::AddScaled,
+      .silu_multiply = avx512::SiluMultiply,
+      .rope_adjacent = avx512::RopeAdjacent,
+      .rope_halves = avx512::RopeHalves,
+      .attend = avx512::AttendTile,
+      .to_half = avx512::ToHalf,
+  };
+  return kernels;
+}
+
+}  // namespace baton

@@ -1,0 +1,199 @@
+// Products of quantized weights and int8 activations with AVX-512 VNNI.
+//
+// vpdpbusd multiplies unsigned bytes (weights) with signed bytes (activations) and adds groups of
+// four to int32 lanes. The offset that makes weights unsigned is taken back by the accumulator's
+// first value, from the block's activation sum. Two groups of rows share each broadcast of
+// activations. Everything in integers is exact; the floats follow the order of the scalar twin.
+#ifndef BATON_ENGINE_KERNELS_AVX512_QUANT_MATMUL_H_
+#define BATON_ENGINE_KERNELS_AVX512_QUANT_MATMUL_H_
+
+#include <cstdint>
+#include <cstring>
+
+#include "engine/kernels/avx512/quant_formats.h"
+#include "engine/kernels/kernels.h"
+
+namespace baton::avx512 {
+
+inline __m512i Broadcast4(const int8_t* values) {
+  int32_t four;
+  std::memcpy(&four, values, sizeof four);
+  return _mm512_set1_epi32(four);
+}
+
+// Adds quads [kBegin, kBegin + kCount) of a strip to dot[g][r].
+template <typename Format, int kBegin, int kCount, int kGroups, int kRows, typename Strip>
+[[gnu::always_inline]] inline void DotQuads(const Strip* const (&strips)[kGroups],
+                                            const int8_t* const (&x)[kRows],
+                                            __m512i (&dot)[kGroups][kRows]) {
+#pragma GCC unroll 8
+  for (int quad = kBegin; quad < kBegin + kCount; ++quad) {
+    __m512i w[kGroups];
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) w[g] = Format::Quad(*strips[g], quad);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i v = Broadcast4(x[r] + 4 * quad);
+#pragma GCC unroll 8
+      for (int g = 0; g < kGroups; ++g) dot[g][r] = _mm512_dpbusd_epi32(dot[g][r], w[g], v);
+    }
+  }
+}
+
+template <int kGroups, int kRows>
+[[gnu::always_inline]] inline void SetDots(__m512i (&dot)[kGroups][kRows],
+                                           const int32_t (&value)[kRows]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) dot[g][r] = _mm512_set1_epi32(value[r]);
+  }
+}
+
+// Adds one strip to the sums of kGroups groups and kRows rows of x, for the rules without halves.
+template <typename Format, int kGroups, int kRows, typename Strip>
+[[gnu::always_inline]] inline void AddWhole(const Strip* const (&strips)[kGroups],
+                                            const Scales (&scales)[kGroups], const QuantizedRows& x,
+                                            const int8_t* const (&values)[kRows], int64_t block,
+                                            F32x16 (&sum)[kGroups][kRows]) {
+  __m512i dot[kGroups][kRows];
+  int32_t start[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    const int32_t* sums = x.sums + 2 * (block + r * x.blocks);
+    start[r] = Format::kOffset == 0 ? 0 : -Format::kOffset * (sums[0] + sums[1]);
+  }
+  SetDots<kGroups, kRows>(dot, start);
+  DotQuads<Format, 0, 8, kGroups, kRows>(strips, values, dot);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const F32x16 scale = Set1(x.scales[block + r * x.blocks]);
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) {
+      sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
+      if constexpr (Format::kRule == Rule::kScaleMin) {
+        sum[g][r] = Fma(scales[g].m, Set1(x.scaled_sums[block + r * x.blocks]), sum[g][r]);
+      }
+    }
+  }
+}
+
+// The same for the rules with a scale per half. Each half's scaled dot product and their sum are
+// integers below 2^24, so the floats that carry them are exact.
+template <typename Format, int kGroups, int kRows, typename Strip>
+[[gnu::always_inline]] inline void AddHalves(const Strip* const (&strips)[kGroups],
+                                             const Scales (&scales)[kGroups],
+                                             const QuantizedRows& x,
+                                             const int8_t* const (&values)[kRows], int64_t block,
+                                             F32x16 (&sum)[kGroups][kRows]) {
+  __m512i dot[kGroups][kRows];
+  F32x16 scaled[kGroups][kRows];
+  int32_t start[2][kRows];
+  for (int r = 0; r < kRows; ++r) {
+    for (int h = 0; h < 2; ++h) {
+      start[h][r] = -Format::kOffset * x.sums[2 * (block + r * x.blocks) + h];
+    }
+  }
+  SetDots<kGroups, kRows>(dot, start[0]);
+  DotQuads<Format, 0, 4, kGroups, kRows>(strips, values, dot);
+  for (int g = 0; g < kGroups; ++g) {
+    for (int r = 0; r < kRows; ++r) scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
+  }
+  SetDots<kGroups, kRows>(dot, start[1]);
+  DotQuads<Format, 4, 4, kGroups, kRows>(strips, values, dot);
+  for (int r = 0; r < kRows; ++r) {
+    const F32x16 scale = Set1(x.scales[block + r * x.blocks]);
+    const int32_t* sums = x.sums + 2 * (block + r * x.blocks);
+    for (int g = 0; g < kGroups; ++g) {
+      const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
+      sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
+      if constexpr (Format::kRule == Rule::kSubMin) {
+        const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(sums[1])),
+                             Mul(scales[g].min[0], Set1(static_cast<float>(sums[0]))));
+        sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
+      }
+    }
+  }
+}
+
+template <typename Format, int kGroups, int kRows>
+void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& x, int64_t first,
+               float* out, int64_t out_stride) {
+  using Unit = typename Format::Unit;
+  constexpr bool kHalves = Format::kRule == Rule::kSub || Format::kRule == Rule::kSubMin;
+  const Unit* units[kGroups];
+  for (int g = 0; g < kGroups; ++g) {
+    units[g] = reinterpret_cast<const Unit*>(groups + g * group_bytes);
+  }
+  F32x16 sum[kGroups][kRows];
+  for (int g = 0; g < kGroups; ++g) {
+    for (int r = 0; r < kRows; ++r) sum[g][r] = Zero();
+  }
+  for (int64_t u = 0; u < x.blocks / Unit::kStrips; ++u) {
+    for (int s = 0; s < Unit::kStrips; ++s) {
+      const typename Format::Strip* strips[kGroups];
+      Scales scales[kGroups];
+      for (int g = 0; g < kGroups; ++g) {
+        strips[g] = &units[g][u].strips[s];
+        scales[g] = Format::Get(units[g][u], *strips[g]);
+      }
+      const int64_t strip = u * Unit::kStrips + s;
+      const int8_t* values[kRows];
+      for (int r = 0; r < kRows; ++r) values[r] = x.values + (first + r) * x.columns + strip * 32;
+      const int64_t block = first * x.blocks + strip;
+      if constexpr (kHalves) {
+        AddHalves<Format, kGroups, kRows>(strips, scales, x, values, block, sum);
+      } else {
+        AddWhole<Format, kGroups, kRows>(strips, scales, x, values, block, sum);
+      }
+    }
+  }
+  for (int g = 0; g < kGroups; ++g) {
+    for (int r = 0; r < kRows; ++r) Store(out + r * out_stride + g * kRowGroup, sum[g][r]);
+  }
+}
+
+// kGroups groups times all rows of x.
+template <typename Format, int kGroups>
+void QuantGroups(const uint8_t* groups, int64_t group_bytes, const MatMulRows& rows, float* out,
+                 int64_t out_stride) {
+  // Two groups and six rows take 24 of 32 registers for sums and dot products.
+  constexpr int kTileRows = 6;
+  int64_t first = rows.first;
+  const int64_t end = rows.first + rows.count;
+  const auto run = [&]<int kRows>() {
+    QuantTile<Format, kGroups, kRows>(groups, group_bytes, *rows.quantized, first, out, out_stride);
+    first += kRows;
+    out += kRows * out_stride;
+  };
+  while (end - first >= kTileRows) run.template operator()<kTileRows>();
+  switch (end - first) {
+    case 5:
+      return run.template operator()<5>();
+    case 4:
+      return run.template operator()<4>();
+    case 3:
+      return run.template operator()<3>();
+    case 2:
+      return run.template operator()<2>();
+    case 1:
+      return run.template operator()<1>();
+  }
+}
+
+template <typename Format>
+void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
+                 const MatMulRows& rows, float* out, int64_t out_stride) {
+  int64_t g = 0;
+  for (; g + 2 <= group_count; g += 2) {
+    QuantGroups<Format, 2>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+                           out_stride);
+  }
+  if (g < group_count) {
+    QuantGroups<Format, 1>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+                           out_stride);
+  }
+}
+
+}  // namespace baton::avx512
+
+#endif  // BATON_ENGINE_KERNELS_AVX512_QUANT_MATMUL_H_

@@ -1,0 +1,407 @@
+// Every kernel of every instruction set against its scalar twin, bit for bit.
+//
+// Built twice: for the sets that this CPU has, and (kernels_avx512_emulated_test) for the AVX-512
+// source run in emulation.
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/base/thread_pool.h"
+#include "engine/kernels/attention.h"
+#include "engine/kernels/attention_tile.h"
+#include "engine/kernels/matmul.h"
+#include "engine/kernels/scalar/scalar.h"
+#include "engine/quant/dequantize.h"
+#include "gtest/gtest.h"
+#ifdef BATON_TEST_EMULATED_AVX512
+#include "engine/kernels/avx512/kernels.h"
+#endif
+
+namespace baton {
+namespace {
+
+std::vector<const Kernels*> FastKernels() {
+#ifdef BATON_TEST_EMULATED_AVX512
+  return {&Avx512Kernels()};
+#else
+  std::vector<const Kernels*> all;
+  for (Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
+    if (CpuSupports(isa)) all.push_back(&KernelsFor(isa));
+  }
+  return all;
+#endif
+}
+
+class KernelsTest : public testing::Test {
+ protected:
+  float Uniform(float low, float high) {
+    return low + (high - low) * static_cast<float>(random_() >> 8) * 0x1p-24f;
+  }
+  std::vector<float> Floats(int64_t n, float scale = 2) {
+    std::vector<float> x(n);
+    for (float& v : x) v = Uniform(-scale, scale);
+    return x;
+  }
+  std::mt19937 random_{7};
+  const Kernels& scalar_ = ScalarKernels();
+};
+
+testing::AssertionResult SameBits(const std::vector<float>& a, const std::vector<float>& b) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
+      return testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
+TEST_F(KernelsTest, Elementwise) {
+  for (const Kernels* fast : FastKernels()) {
+    for (int64_t n : {1, 2, 15, 16, 17, 64, 100, 576}) {
+      const std::vector<float> x = Floats(n, 30), y = Floats(n), weight = Floats(n);
+      const auto compare = [&](const auto& run, int64_t size) {
+        std::vector<float> expected(size), actual(size);
+        run(scalar_, expected.data());
+        run(*fast, actual.data());
+        EXPECT_TRUE(SameBits(expected, actual)) << IsaName(fast->isa) << " n " << n;
+      };
+      compare(
+          [&](const Kernels& k, float* out) { k.rms_norm(x.data(), weight.data(), 1e-5f, n, out); },
+          n);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(x.begin(), x.end(), out);
+            k.add(out, y.data(), n);
+          },
+          n);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(x.begin(), x.end(), out);
+            k.add_scaled(out, y.data(), 0.37f, n);
+          },
+          n);
+      compare([&](const Kernels& k, float* out) { k.silu_multiply(x.data(), y.data(), n, out); },
+              n);
+      const std::vector<float> pairs = Floats(2 * n), sine = Floats(n, 1), cosine = Floats(n, 1);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(pairs.begin(), pairs.end(), out);
+            k.rope_adjacent(out, cosine.data(), sine.data(), n);
+          },
+          2 * n);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(pairs.begin(), pairs.end(), out);
+            k.rope_halves(out, cosine.data(), sine.data(), n);
+          },
+          2 * n);
+    }
+  }
+}
+
+TEST_F(KernelsTest, SiluAtTheEndsOfItsRange) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> x = {0.0f, -0.0f, 1e-30f, 87.5f,    -87.5f, 200,
+                                -200, 1e30f, -1e30f, infinity, 88.0f,  -88.3f};
+  const std::vector<float> ones(x.size(), 1.0f);
+  std::vector<float> expected(x.size()), actual(x.size());
+  scalar_.silu_multiply(x.data(), ones.data(), x.size(), expected.data());
+  EXPECT_EQ(expected[5], 200.0f);
+  EXPECT_EQ(expected[6], 0.0f);
+  for (const Kernels* fast : FastKernels()) {
+    fast->silu_multiply(x.data(), ones.data(), x.size(), actual.data());
+    EXPECT_TRUE(SameBits(expected, actual));
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    fast->silu_multiply(&nan, ones.data(), 1, actual.data());
+    EXPECT_TRUE(std::isnan(actual[0]));
+  }
+}
+
+TEST_F(KernelsTest, ToHalf) {
+  std::vector<float> x = Floats(1000, 3);
+  for (float special :
+       {0.0f, -0.0f, 65504.0f, 65519.9f, 65520.0f, 1e9f, 6e-8f, 3e-8f, 2.9e-8f, 6.1e-5f}) {
+    x.push_back(special);
+    x.push_back(-special);
+  }
+  std::vector<uint16_t> expected(x.size()), actual(x.size());
+  scalar_.to_half(x.data(), x.size(), expected.data());
+  for (const Kernels* fast : FastKernels()) {
+    fast->to_half(x.data(), x.size(), actual.data());
+    EXPECT_EQ(expected, actual);
+  }
+}
+
+struct Quantized {
+  explicit Quantized(int64_t columns)
+      : values(columns),
+        scales(columns / 32),
+        sums(columns / 16),
+        scaled_sums(columns / 32),
+        rows{values.data(), scales.data(), sums.data(), scaled_sums.data(), columns, columns / 32} {
+  }
+  std::vector<int8_t> values;
+  std::vector<float> scales;
+  std::vector<int32_t> sums;
+  std::vector<float> scaled_sums;
+  QuantizedRows rows;
+};
+
+TEST_F(KernelsTest, QuantizeRow) {
+  std::vector<float> x = Floats(32 * 40, 5);
+  for (int i = 0; i < 32; ++i) {
+    x[32 + i] = 0;                                     // nothing at all
+    x[64 + i] = 1e-38f;                                // too small for an inverse
+    x[96 + i] = static_cast<float>(i) - 15.5f;         // ties
+    x[128 + i] = 127.0f * (i % 2 == 0 ? 0.5f : 1.5f);  // exact halves
+  }
+  Quantized expected(x.size());
+  scalar_.quantize_row(x.data(), expected.rows, 0);
+  for (const Kernels* fast : FastKernels()) {
+    Quantized actual(x.size());
+    fast->quantize_row(x.data(), actual.rows, 0);
+    EXPECT_EQ(expected.values, actual.values);
+    EXPECT_EQ(expected.sums, actual.sums);
+    EXPECT_TRUE(SameBits(expected.scales, actual.scales));
+    EXPECT_TRUE(SameBits(expected.scaled_sums, actual.scaled_sums));
+  }
+}
+
+TEST_F(KernelsTest, QuantizeRowShowsWhatIsNotFinite) {
+  std::vector<const Kernels*> all = FastKernels();
+  all.push_back(&scalar_);
+  for (const Kernels* kernels : all) {
+    for (float bad :
+         {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+          std::numeric_limits<float>::quiet_NaN()}) {
+      std::vector<float> x(64, 1.0f);
+      x[40] = bad;
+      Quantized q(64);
+      kernels->quantize_row(x.data(), q.rows, 0);
+      EXPECT_EQ(q.scales[0], 1.0f / 127.0f);
+      EXPECT_TRUE(std::isnan(q.scales[1]));
+      EXPECT_EQ(q.values[40], 0);
+    }
+  }
+}
+
+// Rows of random blocks whose scales are numbers of ordinary size.
+std::vector<uint8_t> RandomWeights(TensorType type, int64_t rows, int64_t columns,
+                                   std::mt19937& random) {
+  std::vector<uint8_t> bytes(rows * RowBytes(type, columns));
+  if (type == TensorType::kF32) {
+    for (size_t i = 0; i < bytes.size(); i += 4) {
+      const float w = (static_cast<float>(random() >> 8) * 0x1p-24f - 0.5f) * 0.2f;
+      std::memcpy(&bytes[i], &w, 4);
+    }
+    return bytes;
+  }
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+  for (;;) {
+    const auto bad = FindNonFinite(type, bytes.data(), rows * columns);
+    if (!bad) return bytes;
+    bytes[bad->byte] = 0x11;
+    bytes[bad->byte + 1] = 0x22;
+  }
+}
+
+struct MatMulCase {
+  TensorType type;
+  int64_t columns;
+};
+
+TEST_F(KernelsTest, MatMulOfEveryType) {
+  ThreadPool one(1), two(2);
+  using enum TensorType;
+  for (const MatMulCase& c : std::vector<MatMulCase>{{kF32, 96},
+                                                     {kF16, 96},
+                                                     {kBF16, 96},
+                                                     {kQ4_0, 96},
+                                                     {kQ4_1, 96},
+                                                     {kQ5_0, 96},
+                                                     {kQ5_1, 96},
+                                                     {kQ8_0, 96},
+                                                     {kQ2_K, 512},
+                                                     {kQ3_K, 512},
+                                                     {kQ4_K, 512},
+                                                     {kQ5_K, 512},
+                                                     {kQ6_K, 512}}) {
+    // 16-bit types take whatever bit pattern comes: magnitudes differ widely, and that is welcome.
+    const int64_t out_rows = 70, x_rows = 15;
+    const std::vector<uint8_t> bytes = RandomWeights(c.type, out_rows, c.columns, random_);
+    const std::vector<float> x = Floats(x_rows * c.columns);
+    for (ActivationMode mode : {ActivationMode::kInt8, ActivationMode::kF32}) {
+      auto w = PackedMatrix::Create(c.type, out_rows, c.columns, mode);
+      ASSERT_TRUE(w.ok());
+      w->PackRows(0, 48, bytes.data());
+      w->PackRows(48, 22, bytes.data() + 48 * RowBytes(c.type, c.columns));
+      const auto product = [&](const Kernels& kernels, ThreadPool& pool, int64_t rows) {
+        std::vector<float> out(rows * (out_rows + 3), -1.0f);
+        MatMulInput input;
+        input.Set(kernels, pool, x.data(), rows, c.columns, NeedsQuantizedInput(*w));
+        MatMul(kernels, pool, *w, input, out.data(), out_rows + 3);
+        return out;
+      };
+      for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 15}) {
+        const std::vector<float> expected = product(scalar_, one, rows);
+        EXPECT_EQ(expected[out_rows], -1.0f) << "wrote beyond the row";
+        for (const Kernels* fast : FastKernels()) {
+          EXPECT_TRUE(SameBits(expected, product(*fast, two, rows)))
+              << TraitsOf(c.type).name << " " << IsaName(fast->isa) << " rows " << rows << " mode "
+              << static_cast<int>(mode);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(KernelsTest, RowsComeBackFromPackedMatrices) {
+  using enum TensorType;
+  for (TensorType type :
+       {kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K}) {
+    const int64_t columns = 256, rows = 20;
+    const std::vector<uint8_t> bytes = RandomWeights(type, rows, columns, random_);
+    auto w = PackedMatrix::Create(type, rows, columns, ActivationMode::kInt8);
+    ASSERT_TRUE(w.ok());
+    w->PackRows(0, rows, bytes.data());
+    for (int64_t row : {0, 15, 16, 19}) {
+      std::vector<float> expected(columns), actual(columns);
+      Dequantize(type, bytes.data() + row * RowBytes(type, columns), columns, expected.data());
+      w->DequantizeRow(row, actual.data());
+      EXPECT_TRUE(SameBits(expected, actual)) << TraitsOf(type).name << " row " << row;
+    }
+  }
+}
+
+// A product in int8 stays near the exact one: guards against scalar and fast being wrong alike.
+TEST_F(KernelsTest, Int8ProductIsNearTheExactOne) {
+  ThreadPool pool(1);
+  using enum TensorType;
+  for (TensorType type : {kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K}) {
+    const int64_t columns = 512, rows = 16;
+    const std::vector<uint8_t> bytes = RandomWeights(type, rows, columns, random_);
+    const std::vector<float> x = Floats(columns);
+    auto w = PackedMatrix::Create(type, rows, columns, ActivationMode::kInt8);
+    ASSERT_TRUE(w.ok());
+    w->PackRows(0, rows, bytes.data());
+    MatMulInput input;
+    input.Set(scalar_, pool, x.data(), 1, columns, true);
+    std::vector<float> out(rows), row(columns);
+    MatMul(scalar_, pool, *w, input, out.data(), rows);
+    for (int64_t j = 0; j < rows; ++j) {
+      w->DequantizeRow(j, row.data());
+      double exact = 0, size = 0;
+      for (int64_t i = 0; i < columns; ++i) {
+        exact += static_cast<double>(row[i]) * x[i];
+        size += std::pow(static_cast<double>(row[i]) * x[i], 2);
+      }
+      EXPECT_NEAR(out[j], exact, 0.03 * std::sqrt(size) + 1e-12)
+          << TraitsOf(type).name << " row " << j;
+    }
+  }
+}
+
+struct AttentionCase {
+  KvType type;
+  int heads, kv_heads, key_size, value_size;
+};
+
+TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
+  const int64_t positions = 3 * kAttentionBlock + 21;
+  for (const AttentionCase& c : std::vector<AttentionCase>{{KvType::kF16, 6, 2, 64, 64},
+                                                           {KvType::kF32, 3, 3, 24, 20},
+                                                           {KvType::kF16, 5, 1, 40, 72},
+                                                           {KvType::kQ8_0, 4, 2, 64, 32}}) {
+    const KvLayout layout = {c.type, c.kv_heads, c.key_size, c.value_size};
+    const std::vector<float> query = Floats(positions * c.heads * c.key_size);
+    const std::vector<float> key = Floats(positions * c.kv_heads * c.key_size);
+    const std::vector<float> value = Floats(positions * c.kv_heads * c.value_size);
+    const auto attend = [&](const Kernels& kernels, ThreadPool& pool, int64_t chunk) {
+      // Blocks in no order, full of NaN before they are written.
+      const int64_t block_count = (positions + kKvBlockTokens - 1) / kKvBlockTokens;
+      std::vector<uint8_t> cache(block_count * layout.LayerBytes() + 64, 0xff);
+      std::vector<const uint8_t*> blocks;
+      for (int64_t i = 0; i < block_count; ++i) {
+        blocks.push_back(cache.data() + (i * 5 + 3) % block_count * layout.LayerBytes());
+      }
+      std::vector<float> out(positions * c.heads * c.value_size);
+      AttentionScratch scratch;
+      for (int64_t first = 0; first < positions; first += chunk) {
+        const int64_t rows = std::min(chunk, positions - first);
+        for (int64_t p = first; p < first + rows; ++p) {
+          StoreKeyValue(kernels, layout, const_cast<uint8_t*>(blocks[p / kKvBlockTokens]),
+                        p % kKvBlockTokens, &key[p * c.kv_heads * c.key_size],
+                        &value[p * c.kv_heads * c.value_size]);
+        }
+        AttentionInput input;
+        input.layout = layout;
+        input.query_head_count = c.heads;
+        input.scale = 0.3f;
+        input.row_count = rows;
+        input.query = &query[first * c.heads * c.key_size];
+        input.out = &out[first * c.heads * c.value_size];
+        input.first_position = first;
+        input.layer_blocks = blocks.data();
+        Attend(kernels, pool, input, scratch);
+      }
+      return out;
+    };
+    ThreadPool one(1), three(3);
+    const std::vector<float> expected = attend(scalar_, one, positions);
+    for (float v : expected) ASSERT_TRUE(std::isfinite(v));
+    EXPECT_TRUE(SameBits(expected, attend(scalar_, three, 50)));
+    for (const Kernels* fast : FastKernels()) {
+      for (int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, positions}) {
+        EXPECT_TRUE(SameBits(expected, attend(*fast, three, chunk)))
+            << IsaName(fast->isa) << " chunk " << chunk << " " << KvTypeName(c.type);
+      }
+    }
+  }
+}
+
+// Against softmax in double, so that scalar and fast can't be wrong alike.
+TEST_F(KernelsTest, AttentionIsSoftmax) {
+  const int size = 32;
+  const int64_t positions = 150;
+  const KvLayout layout = {KvType::kF32, 1, size, size};
+  const std::vector<float> query = Floats(size), key = Floats(positions * size),
+                           value = Floats(positions * size);
+  std::vector<uint8_t> cache(5 * layout.LayerBytes() + 64);
+  std::vector<const uint8_t*> blocks;
+  for (int i = 0; i < 5; ++i) blocks.push_back(cache.data() + i * layout.LayerBytes());
+  for (int64_t p = 0; p < positions; ++p) {
+    StoreKeyValue(scalar_, layout, const_cast<uint8_t*>(blocks[p / kKvBlockTokens]),
+                  p % kKvBlockTokens, &key[p * size], &value[p * size]);
+  }
+  std::vector<float> out(size);
+  AttentionInput input;
+  input.layout = layout;
+  input.query_head_count = 1;
+  input.scale = 0.5f;
+  input.row_count = 1;
+  input.query = query.data();
+  input.out = out.data();
+  input.first_position = positions - 1;
+  input.layer_blocks = blocks.data();
+  ThreadPool pool(1);
+  AttentionScratch scratch;
+  Attend(scalar_, pool, input, scratch);
+  std::vector<double> p(positions), exact(size);
+  double sum = 0;
+  for (int64_t i = 0; i < positions; ++i) {
+    double score = 0;
+    for (int d = 0; d < size; ++d) score += 0.5 * query[d] * key[i * size + d];
+    sum += p[i] = std::exp(score);
+  }
+  for (int64_t i = 0; i < positions; ++i) {
+    for (int d = 0; d < size; ++d) exact[d] += p[i] / sum * value[i * size + d];
+  }
+  for (int d = 0; d < size; ++d) EXPECT_NEAR(out[d], exact[d], 1e-5);
+}
+
+}  // namespace
+}  // namespace baton

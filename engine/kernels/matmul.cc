@@ -1,0 +1,198 @@
+#include "engine/kernels/matmul.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/kernels/packed_block.h"
+#include "engine/quant/dequantize.h"
+#include "engine/quant/half.h"
+
+namespace baton {
+namespace {
+
+// A piece of work for one thread: large enough that taking it costs nothing beside it, small enough
+// that two threads end together.
+constexpr int64_t kTaskWeightBytes = 32 << 10;
+// Rows of x that are walked for one piece of weights: what stays in a level-2 cache beside them.
+constexpr int64_t kRowBlockBytes = 192 << 10;
+// A multiple of every column tile of the kernels, so that only the last block has a remainder.
+constexpr int64_t kRowBlockMultiple = 12;
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
+
+PackedFormat FormatFor(TensorType type, ActivationMode mode) {
+  const PackedFormat format = PackedFormatOf(type);
+  return IsFloatFormat(format) || mode == ActivationMode::kInt8 ? format : PackedFormat::kF32;
+}
+
+template <typename T>
+void InterleaveRow(const T* row, int64_t columns, int lane, uint8_t* group) {
+  T* out = reinterpret_cast<T*>(group) + lane;
+  for (int64_t i = 0; i < columns; ++i) out[i * kRowGroup] = row[i];
+}
+
+}  // namespace
+
+absl::StatusOr<PackedMatrix> PackedMatrix::Create(TensorType type, int64_t rows, int64_t columns,
+                                                  ActivationMode mode) {
+  CHECK(rows > 0 && columns > 0 && columns % TraitsOf(type).block_elements == 0);
+  PackedMatrix matrix;
+  matrix.type_ = type;
+  matrix.format_ = FormatFor(type, mode);
+  matrix.rows_ = rows;
+  matrix.columns_ = columns;
+  matrix.group_bytes_ =
+      columns / PackedUnitColumns(matrix.format_) * PackedUnitBytes(matrix.format_);
+  const int64_t bytes = matrix.group_bytes_ * matrix.group_count();
+  matrix.data_ = AlignedBuffer(bytes);
+  if (matrix.data_.data() == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for ", bytes, " bytes of weights (", rows, " x ", columns, ")"));
+  }
+  return matrix;
+}
+
+void PackedMatrix::PackRows(int64_t first_row, int64_t count, const uint8_t* file_rows) {
+  CHECK(first_row % kRowGroup == 0 && first_row + count <= rows_);
+  const int64_t row_bytes = RowBytes(type_, columns_);
+  std::vector<float> floats;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = first_row + i;
+    const int lane = static_cast<int>(row % kRowGroup);
+    uint8_t* group = data_.data() + row / kRowGroup * group_bytes_;
+    const uint8_t* bytes = file_rows + i * row_bytes;
+    if (format_ == PackedFormat::kF32) {
+      floats.resize(columns_);
+      Dequantize(type_, bytes, columns_, floats.data());
+      InterleaveRow(floats.data(), columns_, lane, group);
+    } else if (IsFloatFormat(format_)) {
+      std::vector<uint16_t> halves(columns_);
+      std::memcpy(halves.data(), bytes, row_bytes);
+      InterleaveRow(halves.data(), columns_, lane, group);
+    } else {
+      for (int64_t strip = 0; strip < columns_ / 32; ++strip) {
+        WritePackedBlock(format_, group, strip, lane, ReadFileBlock(type_, bytes, strip));
+      }
+    }
+  }
+}
+
+void PackedMatrix::DequantizeRow(int64_t row, float* out) const {
+  CHECK(row >= 0 && row < rows_);
+  const uint8_t* bytes = group(row / kRowGroup);
+  const int lane = static_cast<int>(row % kRowGroup);
+  for (int64_t i = 0; i < columns_; ++i) {
+    const int64_t at = i * kRowGroup + lane;
+    if (format_ == PackedFormat::kF32) {
+      out[i] = reinterpret_cast<const float*>(bytes)[at];
+    } else if (format_ == PackedFormat::kF16) {
+      out[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
+    } else if (format_ == PackedFormat::kBF16) {
+      out[i] = BFloat16ToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
+    } else if (i % 32 == 0) {
+      DequantizePackedBlock(format_, ReadPackedBlock(format_, bytes, i / 32, lane), out + i);
+    }
+  }
+}
+
+void MatMulInput::Set(const Kernels& kernels, ThreadPool& pool, const float* x, int64_t rows,
+                      int64_t columns, bool quantize) {
+  x_ = x;
+  rows_ = rows;
+  columns_ = columns;
+  quantized_ = {};
+  if (!quantize) return;
+  CHECK(columns % kActivationBlock == 0);
+  const int64_t blocks = columns / kActivationBlock;
+  const int64_t values_bytes = RoundUp(rows * columns, kBufferAlignment);
+  const int64_t floats_bytes = RoundUp(rows * blocks * 4, kBufferAlignment);
+  const int64_t bytes = values_bytes + 4 * floats_bytes;
+  if (static_cast<int64_t>(memory_.size()) < bytes) memory_ = AlignedBuffer(bytes);
+  CHECK(memory_.data() != nullptr);
+  uint8_t* at = memory_.data();
+  quantized_.values = reinterpret_cast<int8_t*>(at);
+  quantized_.scales = reinterpret_cast<float*>(at += values_bytes);
+  quantized_.scaled_sums = reinterpret_cast<float*>(at += floats_bytes);
+  quantized_.sums = reinterpret_cast<int32_t*>(at += floats_bytes);
+  quantized_.columns = columns;
+  quantized_.blocks = blocks;
+  // Rounding one row is far less than a task should be.
+  constexpr int64_t kRowsPerTask = 8;
+  pool.Run((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
+    const int64_t end = std::min(rows, (task + 1) * kRowsPerTask);
+    for (int64_t row = task * kRowsPerTask; row < end; ++row) {
+      kernels.quantize_row(x + row * columns, quantized_, row);
+    }
+  });
+}
+
+bool NeedsQuantizedInput(const PackedMatrix& matrix) { return !IsFloatFormat(matrix.format()); }
+
+void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, const MatMulInput& x,
+            float* out, int64_t out_stride) {
+  const MatMulTarget target = {&w, out, out_stride};
+  MatMul(kernels, pool, absl::MakeConstSpan(&target, 1), x);
+}
+
+void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
+            const MatMulInput& x) {
+  const int64_t row_bytes = x.columns() * (x.quantized().values != nullptr ? 1 : 4);
+  const int64_t row_block = std::max(
+      kRowBlockMultiple, kRowBlockBytes / row_bytes / kRowBlockMultiple * kRowBlockMultiple);
+  const int64_t row_blocks = (x.rows() + row_block - 1) / row_block;
+  // Pieces of each matrix, one after the other, each for all row blocks.
+  struct Pieces {
+    int64_t first_task;
+    int64_t groups;  // in a piece
+  };
+  constexpr int kMaxTargets = 8;
+  CHECK(targets.size() <= kMaxTargets);
+  Pieces pieces[kMaxTargets];
+  int64_t task_count = 0;
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const PackedMatrix& w = *targets[i].w;
+    CHECK(w.columns() == x.columns() && targets[i].stride >= w.rows());
+    CHECK(!NeedsQuantizedInput(w) || x.quantized().values != nullptr);
+    pieces[i].first_task = task_count;
+    pieces[i].groups = std::max<int64_t>(2, kTaskWeightBytes / w.group_bytes() / 2 * 2);
+    task_count += (w.group_count() + pieces[i].groups - 1) / pieces[i].groups * row_blocks;
+  }
+  pool.Run(task_count, [&](int64_t task, int) {
+    size_t i = targets.size() - 1;
+    while (task < pieces[i].first_task) --i;
+    const PackedMatrix& w = *targets[i].w;
+    const int64_t local = task - pieces[i].first_task;
+    const int64_t first_group = local / row_blocks * pieces[i].groups;
+    const int64_t group_count = std::min(pieces[i].groups, w.group_count() - first_group);
+    const int64_t first_row = local % row_blocks * row_block;
+    const MatMulRows rows = {x.floats(), &x.quantized(), x.columns(), first_row,
+                             std::min(row_block, x.rows() - first_row)};
+    float* out = targets[i].out + first_row * targets[i].stride + first_group * kRowGroup;
+    const MatMulFunction multiply = kernels.matmul[static_cast<int>(w.format())];
+    const int64_t ragged = w.rows() % kRowGroup;
+    const bool has_ragged = ragged != 0 && first_group + group_count == w.group_count();
+    const int64_t whole = group_count - (has_ragged ? 1 : 0);
+    if (whole > 0) {
+      multiply(w.group(first_group), w.group_bytes(), whole, rows, out, targets[i].stride);
+    }
+    if (!has_ragged) return;
+    // The last group has fewer rows than lanes: its lanes go through a buffer, row by row of x.
+    for (int64_t r = 0; r < rows.count; ++r) {
+      float lanes[kRowGroup];
+      MatMulRows one = rows;
+      one.first += r;
+      one.count = 1;
+      multiply(w.group(first_group + whole), w.group_bytes(), 1, one, lanes, kRowGroup);
+      std::memcpy(out + r * targets[i].stride + whole * kRowGroup, lanes, ragged * sizeof(float));
+    }
+  });
+}
+
+}  // namespace baton

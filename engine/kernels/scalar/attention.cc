@@ -1,0 +1,113 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "engine/kernels/exp.h"
+#include "engine/kernels/scalar/scalar.h"
+#include "engine/quant/half.h"
+
+namespace baton::scalar {
+namespace {
+
+// Element `at` of a run of `size` values, whose scales (q8_0) stand behind all of them.
+float ReadElement(KvType type, const uint8_t* values, int64_t at, const uint8_t* scale) {
+  switch (type) {
+    case KvType::kF32:
+      return reinterpret_cast<const float*>(values)[at];
+    case KvType::kF16:
+      return HalfToFloat(reinterpret_cast<const uint16_t*>(values)[at]);
+    case KvType::kQ8_0:
+      return static_cast<float>(reinterpret_cast<const int8_t*>(values)[at]) *
+             HalfToFloat(*reinterpret_cast<const uint16_t*>(scale));
+  }
+  return 0;
+}
+
+float ReadKey(const AttentionTile& tile, int64_t position, int d) {
+  const KvLayout& layout = tile.layout;
+  const int slot = static_cast<int>(position % kKvBlockTokens);
+  const uint8_t* group = tile.layer_blocks[position / kKvBlockTokens] +
+                         layout.KeyOffset(tile.kv_head) + slot / kKeyGroup * KeyGroupBytes(layout);
+  const uint8_t* scales = group + int64_t{layout.key_size} * kKeyGroup;
+  const int lane = slot % kKeyGroup;
+  return ReadElement(layout.type, group, d * kKeyGroup + lane,
+                     scales + (d / kKvQuantElements * kKeyGroup + lane) * 2);
+}
+
+float ReadValue(const AttentionTile& tile, int64_t position, int d) {
+  const KvLayout& layout = tile.layout;
+  const int slot = static_cast<int>(position % kKvBlockTokens);
+  const uint8_t* values =
+      tile.layer_blocks[position / kKvBlockTokens] + layout.ValueOffset(tile.kv_head);
+  const uint8_t* scales = values + int64_t{layout.value_size} * kKvBlockTokens;
+  return ReadElement(
+      layout.type, values, int64_t{slot} * layout.value_size + d,
+      scales + (slot * (layout.value_size / kKvQuantElements) + d / kKvQuantElements) * 2);
+}
+
+struct Partial {
+  float max = 0;
+  float sum = 0;
+  std::vector<float> value;
+};
+
+// Positions [begin, end) of one attention block.
+Partial AttendBlock(const AttentionTile& tile, const float* query, int64_t begin, int64_t end) {
+  Partial partial;
+  std::vector<float> p;
+  for (int64_t position = begin; position < end; ++position) {
+    float score = 0;
+    for (int d = 0; d < tile.layout.key_size; ++d) {
+      score = std::fma(query[d], ReadKey(tile, position, d), score);
+    }
+    p.push_back(score);
+  }
+  partial.max = *std::max_element(p.begin(), p.end());
+  float lanes[kLanes] = {};
+  for (size_t i = 0; i < p.size(); ++i) {
+    p[i] = ExpFloat(p[i] - partial.max);
+    lanes[i % kLanes] += p[i];
+  }
+  partial.sum = AddLanes(lanes);
+  partial.value.assign(tile.layout.value_size, 0.0f);
+  for (size_t i = 0; i < p.size(); ++i) {
+    for (int d = 0; d < tile.layout.value_size; ++d) {
+      partial.value[d] = std::fma(p[i], ReadValue(tile, begin + i, d), partial.value[d]);
+    }
+  }
+  return partial;
+}
+
+void Merge(const Partial& next, Partial& total) {
+  const float max = std::max(total.max, next.max);
+  const float a = ExpFloat(total.max - max);
+  const float b = ExpFloat(next.max - max);
+  total.max = max;
+  total.sum = std::fma(total.sum, a, next.sum * b);
+  for (size_t d = 0; d < total.value.size(); ++d) {
+    total.value[d] = std::fma(total.value[d], a, next.value[d] * b);
+  }
+}
+
+}  // namespace
+
+void AttendTile(const AttentionTile& tile) {
+  for (int i = 0; i < tile.query_count; ++i) {
+    const float* query = tile.queries + int64_t{i} * tile.layout.key_size;
+    const int64_t end = tile.last_positions[i] + 1;
+    Partial total;
+    for (int64_t begin = 0; begin < end; begin += kAttentionBlock) {
+      Partial next = AttendBlock(tile, query, begin, std::min(end, begin + kAttentionBlock));
+      if (begin == 0) {
+        total = std::move(next);
+      } else {
+        Merge(next, total);
+      }
+    }
+    const float inverse = 1.0f / total.sum;
+    for (int d = 0; d < tile.layout.value_size; ++d) tile.outs[i][d] = total.value[d] * inverse;
+  }
+}
+
+}  // namespace baton::scalar

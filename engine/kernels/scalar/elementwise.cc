@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "engine/kernels/exp.h"
+#include "engine/kernels/scalar/scalar.h"
+#include "engine/quant/half.h"
+
+namespace baton::scalar {
+
+float AddLanes(const float (&lanes)[kLanes]) {
+  float sum[kLanes];
+  std::copy(std::begin(lanes), std::end(lanes), sum);
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+    for (int i = 0; i < distance; ++i) sum[i] += sum[i + distance];
+  }
+  return sum[0];
+}
+
+void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
+  constexpr uint32_t kInfinityBits = 0x7f800000;
+  for (int64_t block = 0; block < out.blocks; ++block) {
+    const float* in = x + block * kActivationBlock;
+    int8_t* values = out.values + row * out.columns + block * kActivationBlock;
+    const int64_t at = row * out.blocks + block;
+    uint32_t max_bits = 0;  // magnitudes of floats order as their bits do; NaN is above all
+    for (int i = 0; i < kActivationBlock; ++i) {
+      max_bits = std::max(max_bits, std::bit_cast<uint32_t>(in[i]) & 0x7fffffff);
+    }
+    float scale = 0, inverse = 0;
+    if (max_bits >= kInfinityBits) {
+      scale = std::numeric_limits<float>::quiet_NaN();
+    } else if (const float max = std::bit_cast<float>(max_bits); max >= kSmallestActivation) {
+      scale = max / 127.0f;
+      inverse = 127.0f / max;
+    }
+    int32_t sums[2] = {0, 0};
+    for (int i = 0; i < kActivationBlock; ++i) {
+      const int q = inverse == 0 ? 0 : static_cast<int>(std::nearbyintf(in[i] * inverse));
+      values[i] = static_cast<int8_t>(q);
+      sums[i / 16] += q;
+    }
+    out.scales[at] = scale;
+    out.sums[2 * at] = sums[0];
+    out.sums[2 * at + 1] = sums[1];
+    out.scaled_sums[at] = scale * static_cast<float>(sums[0] + sums[1]);
+  }
+}
+
+void RmsNorm(const float* x, const float* weight, float epsilon, int64_t n, float* out) {
+  float lanes[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) lanes[i % kLanes] = std::fma(x[i], x[i], lanes[i % kLanes]);
+  const float mean = AddLanes(lanes) / static_cast<float>(n);
+  const float scale = 1.0f / std::sqrt(mean + epsilon);
+  for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void Add(float* x, const float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+void AddScaled(float* x, const float* y, float scale, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = std::fma(scale, y[i], x[i]);
+}
+
+void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + ExpFloat(-gate[i])) * up[i];
+}
+
+namespace {
+
+// (a, b) turned by an angle: (a cos - b sin, a sin + b cos), the first product of each fused.
+void Rotate(float& a, float& b, float cosine, float sine) {
+  const float x = a, y = b;
+  a = std::fma(x, cosine, -(y * sine));
+  b = std::fma(x, sine, y * cosine);
+}
+
+}  // namespace
+
+void RopeAdjacent(float* x, const float* cosine, const float* sine, int64_t pair_count) {
+  for (int64_t i = 0; i < pair_count; ++i) Rotate(x[2 * i], x[2 * i + 1], cosine[i], sine[i]);
+}
+
+void RopeHalves(float* x, const float* cosine, const float* sine, int64_t pair_count) {
+  for (int64_t i = 0; i < pair_count; ++i) Rotate(x[i], x[i + pair_count], cosine[i], sine[i]);
+}
+
+void ToHalf(const float* x, int64_t n, uint16_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = FloatToHalf(x[i]);
+}
+
+}  // namespace baton::scalar

@@ -1,0 +1,348 @@
+#include "engine/model/arch/spec_reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+
+namespace baton {
+namespace {
+
+// Keys of the format, after the architecture's name, that change what a model computes when they
+// are other than zero or false.
+constexpr const char* kResultKeys[] = {
+    "attention.alibi_bias_max",
+    "attention.clamp_kqv",
+    "attention.group_norm_groups",
+    "attention.kv_lora_rank",
+    "attention.layer_norm_epsilon",
+    "attention.max_alibi_bias",
+    "attention.output_scale",
+    "attention.q_lora_rank",
+    "attention.scale",
+    "attention.shared_kv_layers",
+    "attention.sliding_window",
+    "attention.sliding_window_pattern",
+    "attention.temperature_length",
+    "attention.temperature_scale",
+    "attn_logit_softcapping",
+    "embedding_scale",
+    "expert_gating_func",
+    "expert_group_count",
+    "expert_shared_count",
+    "expert_shared_feed_forward_length",
+    "expert_weights_scale",
+    "final_logit_softcapping",
+    "interleave_moe_layer_step",
+    "leading_dense_block_count",
+    "logit_scale",
+    "nextn_predict_layers",
+    "residual_scale",
+    "rope.dimension_sections",
+    "swin_norm",
+    "use_parallel_residual",
+};
+
+// Tensors outside the layers that some architecture computes with.
+constexpr const char* kResultTensors[] = {
+    "cls",
+    "dec",
+    "enc",
+    "output",
+    "output_norm",
+    "per_layer_model_proj",
+    "per_layer_proj_norm",
+    "per_layer_token_embd",
+    "position_embd",
+    "rope_factors_long",
+    "rope_factors_short",
+    "rope_freqs",
+    "token_embd",
+    "token_embd_norm",
+    "token_types",
+};
+
+// Within a layer everything counts, but for what old converters left behind: precomputed angles.
+constexpr const char* kHarmlessLayerTensors[] = {"attn_rot_embd", "rope_freqs"};
+
+template <typename Table>
+bool Contains(const Table& table, absl::string_view name) {
+  return std::find(std::begin(table), std::end(table), name) != std::end(table);
+}
+
+bool IsNeutral(const GgufValue& value) {
+  const auto is_zero = [](const auto& elements) {
+    for (const auto& element : elements) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(element)>, std::string>) {
+        return false;
+      } else if (element != 0) {
+        return false;
+      }
+    }
+    return true;
+  };
+  return std::visit(is_zero, value.elements);
+}
+
+absl::Status OutOfBounds(absl::string_view key, int64_t found, int64_t low, int64_t high) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(key, " is ", found, ", expected ", low, " to ", high));
+}
+
+absl::Status Missing(absl::string_view key) {
+  return absl::InvalidArgumentError(absl::StrCat("key ", key, " is missing"));
+}
+
+std::string ShapeText(std::vector<uint64_t> dims) {
+  while (dims.size() > 1 && dims.back() == 1) dims.pop_back();
+  return absl::StrCat("[", absl::StrJoin(dims, ", "), "]");
+}
+
+bool IsFloatType(TensorType type) {
+  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+}
+
+}  // namespace
+
+SpecReader::SpecReader(const GgufFile& file, std::string architecture)
+    : file_(file), architecture_(std::move(architecture)) {}
+
+std::string SpecReader::FullKey(absl::string_view key) {
+  std::string full = absl::StrCat(architecture_, ".", key);
+  asked_keys_.insert(full);
+  return full;
+}
+
+bool SpecReader::Has(absl::string_view key) { return file_.Has(FullKey(key)); }
+
+absl::StatusOr<int> SpecReader::Integer(absl::string_view key, int low, int high,
+                                        std::optional<int> default_value) {
+  const std::string full = FullKey(key);
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> value, file_.GetU32(full));
+  if (!value.has_value()) {
+    if (!default_value.has_value()) return Missing(full);
+    return *default_value;
+  }
+  const int64_t number = *value;
+  if (number < low || number > high) return OutOfBounds(full, number, low, high);
+  return static_cast<int>(number);
+}
+
+absl::StatusOr<std::vector<int>> SpecReader::LayerIntegers(
+    absl::string_view key, int layer_count, int low, int high,
+    const std::optional<std::vector<int>>& default_values) {
+  const std::string full = FullKey(key);
+  const GgufValue* value = file_.FindValue(full);
+  if (value == nullptr && default_values.has_value()) return *default_values;
+  if (value == nullptr || !value->is_array) {
+    ASSIGN_OR_RETURN(const int number, Integer(key, low, high));
+    return std::vector<int>(layer_count, number);
+  }
+  ASSIGN_OR_RETURN(const std::optional<std::vector<int64_t>> numbers, file_.GetIntegers(full));
+  if (!numbers.has_value()) return Missing(full);
+  if (numbers->size() != static_cast<size_t>(layer_count)) {
+    return absl::InvalidArgumentError(absl::StrCat(full, " has ", numbers->size(),
+                                                   " entries, expected one for each of ",
+                                                   layer_count, " layers"));
+  }
+  std::vector<int> result;
+  for (const int64_t number : *numbers) {
+    if (number < low || number > high) return OutOfBounds(full, number, low, high);
+    result.push_back(static_cast<int>(number));
+  }
+  return result;
+}
+
+absl::StatusOr<uint32_t> SpecReader::Context(absl::string_view key,
+                                             std::optional<uint32_t> default_value) {
+  const std::string full = FullKey(key);
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> value, file_.GetU32(full));
+  if (!value.has_value()) {
+    if (!default_value.has_value()) return Missing(full);
+    return *default_value;
+  }
+  if (*value == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(full, " is 0, expected at least 1"));
+  }
+  return std::min(*value, kMaxContextLength);
+}
+
+absl::StatusOr<float> SpecReader::PositiveFloat(absl::string_view key,
+                                                std::optional<float> default_value) {
+  const std::string full = FullKey(key);
+  ASSIGN_OR_RETURN(const std::optional<float> value, file_.GetF32(full));
+  if (!value.has_value()) {
+    if (!default_value.has_value()) return Missing(full);
+    return *default_value;
+  }
+  if (!(*value > 0) || std::isinf(*value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(full, " is ", *value, ", expected a finite number above 0"));
+  }
+  return *value;
+}
+
+absl::StatusOr<float> SpecReader::FloatOrZero(absl::string_view key, float default_value) {
+  const GgufValue* value = file_.FindValue(FullKey(key));
+  if (value != nullptr && !value->is_array && IsNeutral(*value)) return default_value;
+  return PositiveFloat(key, default_value);
+}
+
+absl::StatusOr<std::string> SpecReader::String(absl::string_view key,
+                                               absl::string_view default_value) {
+  ASSIGN_OR_RETURN(std::optional<std::string> value, file_.GetString(FullKey(key)));
+  return std::move(value).value_or(std::string(default_value));
+}
+
+bool SpecReader::HasTensor(absl::string_view name) const {
+  return file_.FindTensor(absl::StrCat(name, ".weight")) != nullptr;
+}
+
+absl::StatusOr<TensorSlice> SpecReader::Tensor(const std::string& full_name, int64_t count,
+                                               int64_t rows, int64_t columns) {
+  const TensorInfo* tensor = file_.FindTensor(full_name);
+  if (tensor == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor ", full_name, " is missing"));
+  }
+  const std::vector<uint64_t> found(tensor->dims.begin(), tensor->dims.end());
+  const std::vector<uint64_t> expected = {
+      static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), static_cast<uint64_t>(count), 1};
+  if (found != expected) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor->name, " has shape ",
+                                                   ShapeText(found), ", expected ",
+                                                   ShapeText(expected)));
+  }
+  const TypeTraits& traits = TraitsOf(tensor->type);
+  if (!traits.is_weight) {
+    return absl::FailedPreconditionError(absl::StrCat("tensor ", tensor->name, " has type ",
+                                                      traits.name,
+                                                      ", which is not supported for weights"));
+  }
+  asked_tensors_.insert(tensor->name);
+  return TensorSlice{*tensor, 0, count * rows, columns};
+}
+
+absl::StatusOr<TensorSlice> SpecReader::Matrix(absl::string_view name, int64_t rows,
+                                               int64_t columns) {
+  return Tensor(absl::StrCat(name, ".weight"), 1, rows, columns);
+}
+
+absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t elements) {
+  const std::string full_name =
+      absl::EndsWith(name, ".bias") ? std::string(name) : absl::StrCat(name, ".weight");
+  ASSIGN_OR_RETURN(TensorSlice slice, Tensor(full_name, 1, 1, elements));
+  if (!IsFloatType(slice.tensor.type)) {
+    return absl::FailedPreconditionError(absl::StrCat("tensor ", slice.tensor.name, " has type ",
+                                                      TraitsOf(slice.tensor.type).name,
+                                                      ", expected F32, F16 or BF16"));
+  }
+  slice.rows = elements;
+  slice.columns = 1;
+  return slice;
+}
+
+absl::StatusOr<TensorSlice> SpecReader::OptionalBias(absl::string_view name, int64_t elements) {
+  const std::string full_name = absl::StrCat(name, ".bias");
+  if (file_.FindTensor(full_name) == nullptr) return TensorSlice();
+  return Vector(full_name, elements);
+}
+
+absl::StatusOr<LinearSpec> SpecReader::Linear(absl::string_view name, int64_t rows,
+                                              int64_t columns) {
+  LinearSpec linear;
+  ASSIGN_OR_RETURN(linear.weight, Matrix(name, rows, columns));
+  ASSIGN_OR_RETURN(linear.bias, OptionalBias(name, rows));
+  return linear;
+}
+
+absl::StatusOr<std::vector<LinearSpec>> SpecReader::FusedLinears(absl::string_view name,
+                                                                 const std::vector<int64_t>& rows,
+                                                                 int64_t columns) {
+  int64_t row_sum = 0;
+  for (const int64_t count : rows) row_sum += count;
+  ASSIGN_OR_RETURN(const LinearSpec whole, Linear(name, row_sum, columns));
+  std::vector<LinearSpec> parts;
+  int64_t first_row = 0;
+  for (const int64_t count : rows) {
+    LinearSpec& part = parts.emplace_back(whole);
+    part.weight.first_row = first_row;
+    part.weight.rows = count;
+    if (!whole.bias.empty()) {
+      part.bias.first_row = first_row;
+      part.bias.rows = count;
+    }
+    first_row += count;
+  }
+  return parts;
+}
+
+absl::StatusOr<std::vector<LinearSpec>> SpecReader::ExpertLinears(absl::string_view name,
+                                                                  int experts, int64_t rows,
+                                                                  int64_t columns) {
+  ASSIGN_OR_RETURN(const TensorSlice all,
+                   Tensor(absl::StrCat(name, ".weight"), experts, rows, columns));
+  std::vector<LinearSpec> result;
+  for (int expert = 0; expert < experts; ++expert) {
+    result.push_back({{all.tensor, expert * rows, rows, columns}, {}});
+  }
+  return result;
+}
+
+absl::StatusOr<int> SpecReader::VocabularySize() {
+  const TensorInfo* embedding = file_.FindTensor("token_embd.weight");
+  if (embedding == nullptr) {
+    return absl::InvalidArgumentError("tensor token_embd.weight is missing");
+  }
+  const uint64_t rows = embedding->dims[1];
+  if (rows < 1 || rows > kMaxDimension) {
+    return OutOfBounds("the row count of tensor token_embd.weight", rows, 1, kMaxDimension);
+  }
+  const GgufValue* tokens = file_.FindValue("tokenizer.ggml.tokens");
+  if (tokens != nullptr && tokens->is_array && tokens->size() != rows) {
+    return absl::InvalidArgumentError(absl::StrCat("tensor token_embd.weight has ", rows,
+                                                   " rows, expected one for each of ",
+                                                   tokens->size(), " tokens of the vocabulary"));
+  }
+  return static_cast<int>(rows);
+}
+
+absl::Status SpecReader::RefuseUnread(int layer_count) const {
+  for (const char* key : kResultKeys) {
+    const std::string full = absl::StrCat(architecture_, ".", key);
+    const GgufValue* value = file_.FindValue(full);
+    if (value != nullptr && !asked_keys_.contains(full) && !IsNeutral(*value)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("key ", full, " is not supported for architecture \"", architecture_, "\""));
+    }
+  }
+  for (const TensorInfo& tensor : file_.tensors()) {
+    if (asked_tensors_.contains(tensor.name)) continue;
+    absl::string_view name = tensor.name;
+    const bool in_layer = absl::ConsumePrefix(&name, "blk.");
+    int layer = -1;
+    if (in_layer && absl::SimpleAtoi(name.substr(0, name.find('.')), &layer) &&
+        layer >= layer_count) {
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " is of layer ", layer,
+                                                     ", but ", architecture_, ".block_count is ",
+                                                     layer_count));
+    }
+    if (in_layer) name.remove_prefix(std::min(name.find('.'), name.size() - 1) + 1);
+    const absl::string_view part = name.substr(0, name.find('.'));
+    const bool matters =
+        in_layer ? !Contains(kHarmlessLayerTensors, part) : Contains(kResultTensors, part);
+    if (matters) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "tensor ", tensor.name, " is not supported for architecture \"", architecture_, "\""));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace baton

@@ -1,0 +1,83 @@
+// Keys and tensors of a GGUF header as an architecture asks for them: every number against its
+// bound, every shape against the hyper-parameters. Remembers what was asked for, so that what is
+// left over and would change the result can be refused.
+#ifndef BATON_ENGINE_MODEL_ARCH_SPEC_READER_H_
+#define BATON_ENGINE_MODEL_ARCH_SPEC_READER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/model/model_spec.h"
+
+namespace baton {
+
+// Keys are given without the architecture's prefix ("block_count"), tensors without ".weight" and
+// ".bias". Errors are InvalidArgument, naming key or tensor, found and expected. A key without a
+// default must be there.
+class SpecReader {
+ public:
+  // The file must outlive the reader.
+  SpecReader(const GgufFile& file, std::string architecture);
+
+  bool Has(absl::string_view key);
+  absl::StatusOr<int> Integer(absl::string_view key, int low, int high,
+                              std::optional<int> default_value = std::nullopt);
+  // One number for all layers, or an array of one per layer.
+  absl::StatusOr<std::vector<int>> LayerIntegers(
+      absl::string_view key, int layer_count, int low, int high,
+      const std::optional<std::vector<int>>& default_values = std::nullopt);
+  // Any count of positions from 1 up; more than kMaxContextLength is cut down to it.
+  absl::StatusOr<uint32_t> Context(absl::string_view key,
+                                   std::optional<uint32_t> default_value = std::nullopt);
+  // Finite and above 0.
+  absl::StatusOr<float> PositiveFloat(absl::string_view key,
+                                      std::optional<float> default_value = std::nullopt);
+  // As PositiveFloat, but 0 stands for the default too.
+  absl::StatusOr<float> FloatOrZero(absl::string_view key, float default_value);
+  absl::StatusOr<std::string> String(absl::string_view key, absl::string_view default_value);
+
+  bool HasTensor(absl::string_view name) const;
+  // `name`.weight as [rows][columns] of a type that products know.
+  absl::StatusOr<TensorSlice> Matrix(absl::string_view name, int64_t rows, int64_t columns);
+  // A matrix, and the bias where the file has one.
+  absl::StatusOr<LinearSpec> Linear(absl::string_view name, int64_t rows, int64_t columns);
+  // One tensor that holds several projections of the same input one after another: one of each
+  // count of rows.
+  absl::StatusOr<std::vector<LinearSpec>> FusedLinears(absl::string_view name,
+                                                       const std::vector<int64_t>& rows,
+                                                       int64_t columns);
+  // One tensor [experts][rows][columns], one slice per expert.
+  absl::StatusOr<std::vector<LinearSpec>> ExpertLinears(absl::string_view name, int experts,
+                                                        int64_t rows, int64_t columns);
+  // `name`.weight as a vector of floats of any type.
+  absl::StatusOr<TensorSlice> Vector(absl::string_view name, int64_t elements);
+
+  // Rows of the token embedding: the size of the vocabulary, which must agree with the tokenizer's
+  // where the file has one.
+  absl::StatusOr<int> VocabularySize();
+
+  // FailedPrecondition naming a key or tensor that bears on the result and that nobody asked for.
+  absl::Status RefuseUnread(int layer_count) const;
+
+ private:
+  std::string FullKey(absl::string_view key);
+  absl::StatusOr<TensorSlice> Tensor(const std::string& full_name, int64_t count, int64_t rows,
+                                     int64_t columns);
+  absl::StatusOr<TensorSlice> OptionalBias(absl::string_view name, int64_t elements);
+
+  const GgufFile& file_;
+  const std::string architecture_;
+  std::unordered_set<std::string> asked_keys_;     // with prefix
+  std::unordered_set<std::string> asked_tensors_;  // as in the file
+};
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_MODEL_ARCH_SPEC_READER_H_

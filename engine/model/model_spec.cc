@@ -1,0 +1,90 @@
+#include "engine/model/model_spec.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+#include "engine/model/arch/architectures.h"
+#include "engine/model/arch/spec_reader.h"
+
+namespace baton {
+namespace {
+
+absl::StatusOr<ModelSpec> ReadArchitecture(const GgufFile& file) {
+  ModelSpec spec;
+  ASSIGN_OR_RETURN(spec.architecture, file.Architecture());
+  const Architecture* architecture = FindArchitecture(spec.architecture);
+  if (architecture == nullptr) {
+    std::vector<std::string> names;
+    for (const Architecture& known : AllArchitectures()) names.push_back(known.name);
+    return absl::FailedPreconditionError(
+        absl::StrCat("architecture \"", spec.architecture,
+                     "\" is not supported; supported: ", absl::StrJoin(names, ", ")));
+  }
+  ASSIGN_OR_RETURN(std::optional<std::string> name, file.GetString("general.name"));
+  spec.name = name.value_or("");
+  SpecReader reader(file, spec.architecture);
+  RETURN_IF_ERROR(architecture->read(reader, spec));
+  RETURN_IF_ERROR(reader.RefuseUnread(spec.layer_count));
+  return spec;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelSpec> ModelSpec::Read(const GgufFile& file) {
+  absl::StatusOr<ModelSpec> spec = ReadArchitecture(file);
+  if (spec.ok()) return spec;
+  return absl::Status(spec.status().code(),
+                      absl::StrCat(file.path(), ": ", spec.status().message()));
+}
+
+void VisitSlices(const LayerSpec& layer, const std::function<void(const TensorSlice&)>& visit) {
+  const auto visit_slice = [&visit](const TensorSlice& slice) {
+    if (!slice.empty()) visit(slice);
+  };
+  const auto visit_linear = [&visit_slice](const LinearSpec& linear) {
+    visit_slice(linear.weight);
+    visit_slice(linear.bias);
+  };
+  visit_slice(layer.attention_norm);
+  visit_linear(layer.query);
+  visit_linear(layer.key);
+  visit_linear(layer.value);
+  visit_linear(layer.attention_output);
+  visit_slice(layer.feed_forward_norm);
+  visit_slice(layer.router);
+  for (const FeedForwardSpec& expert : layer.experts) {
+    visit_linear(expert.gate);
+    visit_linear(expert.up);
+    visit_linear(expert.down);
+  }
+}
+
+ModelBytes CountModelBytes(const ModelSpec& spec) {
+  ModelBytes bytes;
+  for (const LayerSpec& layer : spec.layers) {
+    uint64_t sum = 0;
+    VisitSlices(layer, [&sum](const TensorSlice& slice) { sum += slice.bytes(); });
+    bytes.layers.push_back(sum);
+  }
+  bytes.embedding = spec.embedding.bytes();
+  bytes.head = spec.output_norm.bytes() + spec.output.bytes();
+  bytes.tied = spec.tied_output ? spec.embedding.bytes() : 0;
+  bytes.every_stage = spec.rope.divisors.bytes();
+  return bytes;
+}
+
+uint64_t CountStageBytes(const ModelBytes& bytes, int begin, int end, bool embedding, bool head) {
+  CHECK(begin >= 0 && begin <= end && end <= static_cast<int>(bytes.layers.size()));
+  uint64_t sum = bytes.every_stage;
+  for (int layer = begin; layer < end; ++layer) sum += bytes.layers[layer];
+  if (embedding) sum += bytes.embedding;
+  if (head) sum += bytes.head;
+  if (embedding && head) sum -= bytes.tied;
+  return sum;
+}
+
+}  // namespace baton

@@ -1,0 +1,307 @@
+#include "engine/pipeline/local_stage.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "engine/sampling/sampler.h"
+
+namespace baton {
+namespace {
+
+// Rows whose logits are held at a time: a vocabulary of floats each.
+constexpr size_t kHeadRows = 32;
+
+// Resident bytes of this process; 0 where the system doesn't say.
+uint64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t total_pages = 0, resident_pages = 0;
+  if (!(statm >> total_pages >> resident_pages)) return 0;
+  return resident_pages * sysconf(_SC_PAGESIZE);
+}
+
+bool IsFinite(const float* values, int64_t count) {
+  constexpr uint32_t kExponent = 0x7f800000;
+  uint32_t bad = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    bad |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent;
+  }
+  return bad == 0;
+}
+
+absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
+  const LayerRange& layers = role.layers;
+  if (layers.begin >= 0 && layers.begin < layers.end && layers.end <= spec.layer_count) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("a stage of layers [", layers.begin, ", ",
+                                                 layers.end, ") was asked for; the model has ",
+                                                 spec.layer_count));
+}
+
+absl::Span<const LayerSpec> LayersOf(const ModelSpec& spec, const LayerRange& range) {
+  return absl::MakeConstSpan(spec.layers).subspan(range.begin, range.size());
+}
+
+int64_t BlocksFor(int64_t positions) { return (positions + kKvBlockTokens - 1) / kKvBlockTokens; }
+
+}  // namespace
+
+uint64_t KvBlockBytes(const ModelSpec& spec, const LayerRange& layers, KvType type) {
+  return KvBlockShape(spec, LayersOf(spec, layers), type).bytes;
+}
+
+LocalStage::LocalStage(ModelSpec spec, const LocalStageOptions& options)
+    : spec_(std::move(spec)),
+      options_(options),
+      kernels_(KernelsFor(options.isa)),
+      pool_(options.thread_count),
+      runner_(spec_, rope_, kernels_, pool_) {}
+
+absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& file,
+                                                             const LocalStageOptions& options) {
+  ASSIGN_OR_RETURN(ModelSpec spec, ModelSpec::Read(file));
+  RETURN_IF_ERROR(CheckRole(spec, options.role));
+  if (!CpuSupports(options.isa)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this CPU lacks the instruction set ", IsaName(options.isa)));
+  }
+  if (options.thread_count < 1 || options.kv_block_count < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a stage of ", options.thread_count, " threads and ", options.kv_block_count,
+                     " KV blocks was asked for, expected at least 1 of each"));
+  }
+  std::unique_ptr<LocalStage> stage(new LocalStage(std::move(spec), options));
+  RETURN_IF_ERROR(stage->LoadWeights(file));
+  ASSIGN_OR_RETURN(
+      stage->kv_pool_,
+      KvPool::Create(stage->spec_, LayersOf(stage->spec_, options.role.layers),
+                     options.numeric.kv_type, options.kv_block_count, options.poison_kv));
+  return stage;
+}
+
+absl::Status LocalStage::LoadWeights(const GgufFile& file) {
+  const StageRole& role = options_.role;
+  const ActivationMode mode = options_.numeric.activations;
+  weight_bytes_ = CountStageBytes(CountModelBytes(spec_), role.layers.begin, role.layers.end,
+                                  role.embedding, role.head);
+  WeightLoader::Progress progress;
+  if (options_.progress) {
+    progress = [this](uint64_t bytes) { options_.progress(bytes, weight_bytes_); };
+  }
+  WeightLoader loader(file, pool_, mode, std::move(progress));
+  ASSIGN_OR_RETURN(const std::vector<float> divisors, loader.LoadVector(spec_.rope.divisors));
+  ASSIGN_OR_RETURN(rope_, Rope::Create(spec_.rope, divisors, spec_.context_length));
+  const bool both_ends = role.head && spec_.tied_output;
+  if (role.embedding) {
+    // Rows that are only looked up keep their bits: they are dequantized exactly anyway.
+    ASSIGN_OR_RETURN(embedding_,
+                     loader.LoadMatrix(spec_.embedding, both_ends ? mode : ActivationMode::kInt8));
+  }
+  for (const LayerSpec& layer : LayersOf(spec_, role.layers)) {
+    ASSIGN_OR_RETURN(LayerWeights weights, loader.LoadLayer(layer));
+    layers_.push_back(std::move(weights));
+  }
+  if (role.head) {
+    ASSIGN_OR_RETURN(output_norm_, loader.LoadVector(spec_.output_norm));
+    if (!role.embedding || !spec_.tied_output) {
+      ASSIGN_OR_RETURN(output_, loader.LoadMatrix(spec_.output));
+    }
+  }
+  read_bytes_ = loader.bytes_read();
+  return absl::OkStatus();
+}
+
+absl::Status LocalStage::CheckSpan(const Span& span) const {
+  const int64_t end = int64_t{span.first_position} + span.row_count();
+  if (span.row_count() < 1 || span.first_position < 0 || end > spec_.context_length) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a span has ", span.row_count(), " rows at position ", span.first_position,
+                     ", expected positions from 0 to ", int64_t{spec_.context_length} - 1));
+  }
+  for (const int32_t token : span.tokens) {
+    if (token < 0 || token >= spec_.vocabulary_size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("token ", token, ", expected 0 to ", spec_.vocabulary_size - 1));
+    }
+  }
+  const int64_t table_size = static_cast<int64_t>(span.block_table.size());
+  if (table_size < BlocksFor(end) || table_size > BlocksFor(spec_.context_length)) {
+    return absl::InvalidArgumentError(absl::StrCat("a block table has ", table_size,
+                                                   " entries, expected ", BlocksFor(end), " to ",
+                                                   BlocksFor(spec_.context_length)));
+  }
+  for (const int32_t block : span.block_table) {
+    if (block < 0 || block >= options_.kv_block_count) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("KV block ", block, ", expected 0 to ", options_.kv_block_count - 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LocalStage::CheckBatch(const Batch& batch) const {
+  const int64_t rows = batch.row_count();
+  if (rows < 1 || rows > kMaxBatchRows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a batch has ", rows, " rows, expected 1 to ", kMaxBatchRows));
+  }
+  const size_t hidden = options_.role.embedding ? 0 : rows * spec_.width;
+  if (batch.hidden.size() != hidden) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a batch has ", batch.hidden.size(), " hidden elements, expected ", hidden));
+  }
+  for (const Span& span : batch.spans) RETURN_IF_ERROR(CheckSpan(span));
+  return absl::OkStatus();
+}
+
+absl::Status LocalStage::CheckOutputs(const Batch& batch,
+                                      const std::vector<OutputSpec>& outputs) const {
+  if (outputs.size() != batch.spans.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(outputs.size(), " outputs for a batch of ", batch.spans.size(), " spans"));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const OutputSpec& output = outputs[i];
+    if (output.kind != OutputSpec::Kind::kScore) continue;
+    const int64_t targets = static_cast<int64_t>(output.targets.size());
+    if (output.first_scored_row < 0 ||
+        output.first_scored_row + targets > batch.spans[i].row_count()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "rows ", output.first_scored_row, " to ", output.first_scored_row + targets - 1,
+          " are to be scored in a span of ", batch.spans[i].row_count()));
+    }
+    for (const int32_t target : output.targets) {
+      if (target < 0 || target >= spec_.vocabulary_size) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "token ", target, " to be scored, expected 0 to ", spec_.vocabulary_size - 1));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+StepRows LocalStage::PlaceRows(const Batch& batch) {
+  StepRows step;
+  for (const Span& span : batch.spans) {
+    StepSpan& place = step.spans.emplace_back();
+    place.first_row = step.row_count;
+    place.row_count = span.row_count();
+    place.first_position = span.first_position;
+    for (const int32_t block : span.block_table) place.blocks.push_back(kv_pool_->block(block));
+    step.row_count += span.row_count();
+  }
+  return step;
+}
+
+std::vector<float> LocalStage::EmbedTokens(const Batch& batch) {
+  std::vector<float> hidden(batch.row_count() * spec_.width);
+  float* row = hidden.data();
+  for (const Span& span : batch.spans) {
+    for (const int32_t token : span.tokens) {
+      embedding_.DequantizeRow(token, row);
+      row += spec_.width;
+    }
+  }
+  return hidden;
+}
+
+absl::Status LocalStage::CheckFinite(const float* rows, int64_t row_count, int64_t width,
+                                     const char* what) const {
+  for (int64_t row = 0; row < row_count; ++row) {
+    if (IsFinite(rows + row * width, width)) continue;
+    return absl::InternalError(absl::StrCat(
+        "the stage of layers ", options_.role.layers.begin, " to ", options_.role.layers.end - 1,
+        " computed ", what, " that are not finite in row ", row, " of its step"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
+                                                const std::vector<OutputSpec>& outputs) {
+  RETURN_IF_ERROR(CheckBatch(batch));
+  if (options_.role.head) RETURN_IF_ERROR(CheckOutputs(batch, outputs));
+  const StepRows step = PlaceRows(batch);
+  std::vector<float> hidden = options_.role.embedding ? EmbedTokens(batch) : batch.hidden;
+  RETURN_IF_ERROR(runner_.BeginStep(step));
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const LayerSpec& spec = spec_.layers[options_.role.layers.begin + i];
+    runner_.RunLayer(spec, layers_[i], kv_pool_->place(i), hidden.data());
+  }
+  RETURN_IF_ERROR(CheckFinite(hidden.data(), step.row_count, spec_.width, "hidden values"));
+  if (!options_.role.head) return hidden;
+  ASSIGN_OR_RETURN(std::vector<SpanOutput> results, RunHead(step, hidden.data(), outputs));
+  return results;
+}
+
+absl::StatusOr<std::vector<SpanOutput>> LocalStage::RunHead(
+    const StepRows& step, const float* hidden, const std::vector<OutputSpec>& outputs) {
+  std::vector<SpanOutput> results(outputs.size());
+  std::vector<HeadRow> rows;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const StepSpan& span = step.spans[i];
+    if (outputs[i].kind == OutputSpec::Kind::kSample) {
+      rows.push_back({i, span.first_row + span.row_count - 1, -1});
+    } else if (outputs[i].kind == OutputSpec::Kind::kScore) {
+      results[i].scores.resize(outputs[i].targets.size());
+      for (size_t target = 0; target < outputs[i].targets.size(); ++target) {
+        const int64_t row = span.first_row + outputs[i].first_scored_row + target;
+        rows.push_back({i, row, static_cast<int>(target)});
+      }
+    }
+  }
+  for (size_t first = 0; first < rows.size(); first += kHeadRows) {
+    const absl::Span<const HeadRow> some = absl::MakeConstSpan(rows).subspan(first, kHeadRows);
+    RETURN_IF_ERROR(ComputeLogits(some, hidden));
+    std::mutex mutex;
+    absl::Status status;
+    pool_.Run(some.size(), [&](int64_t i, int) {
+      const size_t span = some[i].span;
+      const float* logits = logits_.data() + i * spec_.vocabulary_size;
+      absl::Status row_status = UseLogits(some[i], logits, outputs[span], results[span]);
+      const std::lock_guard<std::mutex> lock(mutex);
+      status.Update(std::move(row_status));
+    });
+    RETURN_IF_ERROR(status);
+  }
+  return results;
+}
+
+absl::Status LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden) {
+  const int64_t width = spec_.width;
+  const int64_t vocabulary = spec_.vocabulary_size;
+  const PackedMatrix& matrix = output_matrix();
+  if (head_rows_.size() < rows.size() * width) head_rows_.resize(rows.size() * width);
+  if (logits_.size() < rows.size() * vocabulary) logits_.resize(rows.size() * vocabulary);
+  pool_.Run(rows.size(), [&](int64_t i, int) {
+    kernels_.rms_norm(hidden + rows[i].row * width, output_norm_.data(), spec_.norm_epsilon, width,
+                      head_rows_.data() + i * width);
+  });
+  head_input_.Set(kernels_, pool_, head_rows_.data(), rows.size(), width,
+                  NeedsQuantizedInput(matrix));
+  MatMul(kernels_, pool_, matrix, head_input_, logits_.data(), vocabulary);
+  return CheckFinite(logits_.data(), rows.size(), vocabulary, "logits");
+}
+
+absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const OutputSpec& spec,
+                                   SpanOutput& output) const {
+  const absl::Span<const float> values(logits, spec_.vocabulary_size);
+  if (row.target >= 0) {
+    output.scores[row.target] = LogProbability(values, spec.targets[row.target]);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(output.sample, Sample(values, spec.sample));
+  if (spec.return_logits) output.logits.assign(values.begin(), values.end());
+  return absl::OkStatus();
+}
+
+StageStats LocalStage::Stats() const { return {weight_bytes_, read_bytes_, ResidentBytes()}; }
+
+}  // namespace baton

@@ -1,0 +1,66 @@
+// Random models of the llama architecture, made in code: same options, same bytes, on every
+// machine. They say nothing sensible, but every weight matters and nothing in them explodes.
+#ifndef BATON_ENGINE_TESTING_MODEL_MAKER_H_
+#define BATON_ENGINE_TESTING_MODEL_MAKER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/quant/types.h"
+#include "engine/testing/random.h"
+
+namespace baton {
+
+enum class RopeVariant {
+  kPlain,
+  kLinear,   // llama.rope.scaling.type linear
+  kYarn,     // yarn, with original_context_length
+  kFactors,  // a rope_freqs tensor, as Llama 3 has
+};
+
+struct ModelOptions {
+  int layer_count = 2;
+  int width = 64;  // elements of a hidden row; a multiple of the block of `type`
+  int head_count = 4;
+  int kv_head_count = 2;
+  int head_size = 0;  // 0: width / head_count, and no key in the file says so
+  int feed_forward_size = 128;
+  int vocabulary_size = 320;  // at least kMinVocabulary
+  uint32_t context_length = 2048;
+  float rope_base = 10000.0f;
+  RopeVariant rope = RopeVariant::kPlain;
+  float rope_factor = 4.0f;  // of kLinear and kYarn; the largest divisor of kFactors
+  bool tied_output = false;
+  bool attention_biases = false;
+  int expert_count = 0;  // 0: dense
+  int expert_used_count = 2;
+  TensorType type = TensorType::kF32;        // of all matrices but the router's, which is F32
+  std::optional<TensorType> embedding_type;  // of token_embd, where it differs
+  std::string chat_template;                 // none if empty
+  bool fill_tensors = true;  // false: tensors are holes, so a large shape costs no disk
+  uint32_t gguf_version = 3;
+  uint64_t seed = 1;
+};
+
+// <unk>, <s>, </s> and the 256 byte tokens; after them come letters and longer pieces.
+inline constexpr int kMinVocabulary = 3 + 256;
+
+// TinyLlama 1.1B: 22 layers, 201 tensors.
+ModelOptions TinyLlamaShape(TensorType type);
+
+// Options that contradict each other are a bug of the caller and CHECK.
+absl::Status WriteModel(const ModelOptions& options, const std::string& path);
+// Into a file of `directory` whose name follows from the options. Gives its path.
+absl::StatusOr<std::string> MakeModel(const ModelOptions& options, const std::string& directory);
+
+// Valid quant blocks of any type, random in every bit that may be, whose weights have the mean 0
+// and the given root mean square, roughly. `elements` is a multiple of the type's block.
+std::vector<uint8_t> RandomBlocks(TensorType type, size_t elements, float rms, Random* random);
+
+}  // namespace baton
+
+#endif  // BATON_ENGINE_TESTING_MODEL_MAKER_H_
