@@ -24,7 +24,8 @@ inline constexpr int32_t kMaxKvBlocks = 1 << 24;
 inline constexpr int kMaxSpansPerStep = 4096;
 // Entries of all block tables of a step together: 4 MiB of ids.
 inline constexpr int64_t kMaxBlockIdsPerStep = 1 << 20;
-// Steps that one stage may hold: received, computing or being sent. Covers a slow link's round trip.
+// Steps that one stage may hold: received, computing or being sent. Covers a slow link's round
+// trip.
 inline constexpr int kMaxWindow = 256;
 // Candidates whose log-probabilities come back for a token.
 inline constexpr int kMaxTopLogprobs = 1024;

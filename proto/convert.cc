@@ -332,11 +332,9 @@ absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const Stage
   StepReply reply;
   reply.result.epoch = header.epoch();
   reply.result.step = header.step();
-  ASSIGN_OR_RETURN(reply.result.stages,
-                   TimingsFromWire(header.stage_ms(), last_stage.stage_count));
+  ASSIGN_OR_RETURN(reply.result.stages, TimingsFromWire(header.stage_ms(), last_stage.stage_count));
   if (header.has_failed()) {
-    RETURN_IF_ERROR(
-        FailureFromWire(header.failed(), last_stage.stage_count, &reply.failed_stage));
+    RETURN_IF_ERROR(FailureFromWire(header.failed(), last_stage.stage_count, &reply.failed_stage));
     reply.error = FromWire(header.failed().failure());
     return reply;
   }

@@ -15,7 +15,8 @@
 namespace baton {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "payloads are sent as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "payloads are sent as they lie in memory");
 
 // Walks the slices of a received buffer, which end anywhere.
 class FrameReader {

@@ -17,8 +17,7 @@ const char* MethodName(Edge edge) {
 
 std::unique_ptr<FrameClientStream> OpenEdge(Edge edge, grpc::Channel& channel,
                                             grpc::ClientContext& context) {
-  using Factory =
-      grpc::internal::ClientReaderWriterFactory<grpc::ByteBuffer, grpc::ByteBuffer>;
+  using Factory = grpc::internal::ClientReaderWriterFactory<grpc::ByteBuffer, grpc::ByteBuffer>;
   const grpc::internal::RpcMethod method(MethodName(edge), kBidi);
   return std::unique_ptr<FrameClientStream>(Factory::Create(&channel, method, &context));
 }
@@ -29,10 +28,11 @@ EdgeService::EdgeService() {
   for (const Edge edge : {Edge::kChain, Edge::kResults}) {
     AddMethod(new grpc::internal::RpcServiceMethod(
         MethodName(edge), kBidi,
-        new Handler([edge](EdgeService* service, grpc::ServerContext* context,
-                           FrameServerStream* stream) {
-          return service->Serve(edge, *context, *stream);
-        }, this)));
+        new Handler(
+            [edge](EdgeService* service, grpc::ServerContext* context, FrameServerStream* stream) {
+              return service->Serve(edge, *context, *stream);
+            },
+            this)));
   }
 }
 

@@ -18,8 +18,8 @@ absl::Status CheckRange(absl::string_view name, uint64_t value, uint64_t low, ui
 }
 
 absl::Status CheckName(absl::string_view name, absl::string_view value) {
-  const bool printable = std::all_of(value.begin(), value.end(),
-                                     [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  const bool printable =
+      std::all_of(value.begin(), value.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (value.size() <= kMaxNameBytes && printable) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(name, " of ", value.size(),
                                                  " bytes is not printable text of at most ",
@@ -57,24 +57,24 @@ absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
 // What only the ends of a chain have: the embedding, the head, nobody behind.
 absl::Status CheckPlace(const StageConfig& config) {
   if (config.role.embedding != (config.stage_index == 0)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "stage ", config.stage_index, config.role.embedding ? " has" : " lacks",
-        " the embedding; expected at stage 0 alone"));
+    return absl::InvalidArgumentError(absl::StrCat("stage ", config.stage_index,
+                                                   config.role.embedding ? " has" : " lacks",
+                                                   " the embedding; expected at stage 0 alone"));
   }
   if (config.role.head != config.is_last() || config.next_address.empty() != config.is_last()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "stage ", config.stage_index, " of ", config.stage_count,
-        config.role.head ? " has the head" : " lacks the head", " and ",
-        config.next_address.empty() ? "no next stage" : "a next stage",
-        "; expected the head at the last stage alone"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("stage ", config.stage_index, " of ", config.stage_count,
+                     config.role.head ? " has the head" : " lacks the head", " and ",
+                     config.next_address.empty() ? "no next stage" : "a next stage",
+                     "; expected the head at the last stage alone"));
   }
   return absl::OkStatus();
 }
 
 absl::Status Differ(absl::string_view what, absl::string_view theirs, absl::string_view ours) {
   if (theirs == ours) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("the previous stage has ", what, " ", theirs,
-                                                    ", this stage has ", ours));
+  return absl::FailedPreconditionError(
+      absl::StrCat("the previous stage has ", what, " ", theirs, ", this stage has ", ours));
 }
 
 }  // namespace

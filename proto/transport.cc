@@ -35,8 +35,8 @@ std::string Address::ToString() const {
 }
 
 absl::StatusOr<Address> ParseAddress(absl::string_view text) {
-  const absl::Status wrong = absl::InvalidArgumentError(absl::StrCat(
-      "'", text, "' is not an address; expected HOST:PORT, [IPV6]:PORT or unix:PATH"));
+  const absl::Status wrong = absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is not an address; expected HOST:PORT, [IPV6]:PORT or unix:PATH"));
   Address address;
   if (text.size() > kMaxNameBytes) return wrong;
   if (absl::StartsWith(text, "unix:")) {
@@ -105,8 +105,7 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds timeout
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   // gRPC's codes are Abseil's.
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      ToWire(status).message());
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), ToWire(status).message());
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

@@ -200,13 +200,13 @@ TEST(ClusterTest, ReportsTheProgressOfEveryWorker) {
   RemotePipelineOptions options;
   options.kv_block_count = 16;
   options.context_length = 100;
-  const auto pipeline = RemotePipeline::Connect(
-      cluster.Endpoints(), EvenPlan(2, 2), SomeIdentity(), SomeSpec(4), options,
-      [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
-        std::lock_guard<std::mutex> lock(mutex);
-        EXPECT_EQ(bytes_total, 1000u);
-        done[stage] = bytes_done;
-      });
+  const auto pipeline =
+      RemotePipeline::Connect(cluster.Endpoints(), EvenPlan(2, 2), SomeIdentity(), SomeSpec(4),
+                              options, [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
+                                std::lock_guard<std::mutex> lock(mutex);
+                                EXPECT_EQ(bytes_total, 1000u);
+                                done[stage] = bytes_done;
+                              });
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   EXPECT_EQ(done, (std::vector<uint64_t>{1000, 1000}));
 }
@@ -288,8 +288,8 @@ TEST(ClusterTest, ABatchThatBreaksABoundIsRefusedAtTheDoor) {
 TEST(ClusterTest, NamesAWorkerThatCannotBeReached) {
   std::vector<WorkerEndpoint> workers = *ParseWorkerList("127.0.0.1:1");
   const auto start = std::chrono::steady_clock::now();
-  const auto pipeline = RemotePipeline::Connect(workers, EvenPlan(1, 2), SomeIdentity(),
-                                                SomeSpec(2), {}, nullptr);
+  const auto pipeline =
+      RemotePipeline::Connect(workers, EvenPlan(1, 2), SomeIdentity(), SomeSpec(2), {}, nullptr);
   EXPECT_THAT(std::string(pipeline.status().message()),
               AllOf(HasSubstr("cannot reach worker 127.0.0.1:1"), HasSubstr("refused")));
   EXPECT_LT(std::chrono::steady_clock::now() - start, kPromptly);
@@ -298,9 +298,9 @@ TEST(ClusterTest, NamesAWorkerThatCannotBeReached) {
 TEST(ClusterTest, RefusesAnotherBuild) {
   Cluster cluster(1, {}, {.protocol = 7});
   const auto pipeline = cluster.Connect();
-  EXPECT_THAT(std::string(pipeline.status().message()),
-              AllOf(HasSubstr(cluster.servers[0]->address()),
-                    HasSubstr("protocol version 7, expected 1")));
+  EXPECT_THAT(
+      std::string(pipeline.status().message()),
+      AllOf(HasSubstr(cluster.servers[0]->address()), HasSubstr("protocol version 7, expected 1")));
   Cluster numeric(1, {}, {.numeric = 3});
   EXPECT_THAT(std::string(numeric.Connect().status().message()),
               HasSubstr("numeric contract revision 3, expected 1"));

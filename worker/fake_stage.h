@@ -75,7 +75,8 @@ class FakeStage : public Stage {
     for (const Span& span : batch.spans) {
       for (int row = 0; row < span.row_count(); ++row) {
         for (int i = 0; i < options_.width; ++i) {
-          hidden.push_back(static_cast<float>(span.tokens[row] * 31 + span.first_position + row + i));
+          hidden.push_back(
+              static_cast<float>(span.tokens[row] * 31 + span.first_position + row + i));
         }
       }
     }

@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,7 +24,6 @@
 #include "proto/transport.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
-#include "worker/lifeline.h"
 #include "worker/listen_rules.h"
 #include "worker/stage_loader.h"
 #include "worker/worker_server.h"
@@ -43,7 +45,7 @@ struct Flags {
   int threads = 0;
   bool insecure = false;
   bool verbose = false;
-  bool lifeline = false;
+  int lifeline = -1;  // a descriptor; -1: none
 };
 
 int Say(const absl::Status& status, int code) {
@@ -63,7 +65,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 1024));
   app.add_option("--isa", flags.isa, "instruction set: scalar, avx2 or avx512 (default: the best)");
   app.add_flag("-v,--verbose", flags.verbose, "log what happens");
-  app.add_flag("--lifeline", flags.lifeline, "end with the process that started this one")
+  app.add_option("--lifeline", flags.lifeline, "a descriptor whose other end is our parent's")
       ->group("");
 }
 
@@ -73,8 +75,8 @@ std::vector<std::string> NormalizedArguments(int argc, char** argv) {
   for (int i = argc - 1; i > 0; --i) {  // CLI11 takes them from the back
     std::string argument = argv[i];
     if (argument.rfind("--", 0) == 0) {
-      std::replace(argument.begin(), argument.begin() + std::min(argument.find('='), argument.size()),
-                   '_', '-');
+      std::replace(argument.begin(),
+                   argument.begin() + std::min(argument.find('='), argument.size()), '_', '-');
     }
     arguments.push_back(std::move(argument));
   }
@@ -103,6 +105,17 @@ std::string FromHere(const std::string& path) {
   return absl::StrCat(here, "/", path);
 }
 
+// A coordinator that was killed leaves its folder of sockets to its workers: the last one to go
+// removes it.
+void RemoveSocket(const std::string& address) {
+  const absl::StatusOr<Address> socket = ParseAddress(address);
+  if (!socket.ok() || !socket->is_unix) return;
+  std::error_code error;
+  const std::filesystem::path path = socket->host;
+  std::filesystem::remove(path, error);
+  std::filesystem::remove(path.parent_path(), error);
+}
+
 absl::Status Serve(const Flags& flags) {
   StageLoaderOptions options;
   options.model_file = FromHere(flags.model);
@@ -123,25 +136,26 @@ absl::Status Serve(const Flags& flags) {
                                                      .advertised_address = flags.advertise,
                                                      .loader = std::move(loader)}));
   std::fprintf(stderr, "listening on %s\n", server->address().c_str());
-  if (flags.lifeline) SayReady();
+  if (flags.lifeline >= 0 && write(flags.lifeline, "R", 1) != 1) spdlog::info("nobody waits");
 
   pollfd stop[2] = {{.fd = signal_fd, .events = POLLIN, .revents = 0},
-                    {.fd = flags.lifeline ? kLifeline : -1, .events = POLLIN, .revents = 0}};
+                    {.fd = flags.lifeline, .events = POLLIN, .revents = 0}};
   while (poll(stop, 2, -1) < 0) {
   }
   spdlog::info("stopping");
-  alarm(kStopSeconds);
   signal(SIGALRM, [](int) { _exit(0); });
-  if (flags.lifeline) RemoveSocketFolder(flags.listen);
+  alarm(kStopSeconds);
+  if (flags.lifeline >= 0) RemoveSocket(server->address());
   server->Stop();
   return absl::OkStatus();
 }
 
 int Main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("worker"));
-  CLI::App app("One stage of a Baton pipeline: waits for a coordinator and runs the layers it is "
-               "given.",
-               "worker");
+  CLI::App app(
+      "One stage of a Baton pipeline: waits for a coordinator and runs the layers it is "
+      "given.",
+      "worker");
   Flags flags;
   AddFlags(app, flags);
   try {
@@ -154,7 +168,8 @@ int Main(int argc, char** argv) {
     return kExitUsage;
   }
   spdlog::set_level(flags.verbose ? spdlog::level::info : spdlog::level::warn);
-  if (flags.lifeline) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // The lifeline alone would do; the kernel's signal also ends a worker that is stuck.
+  if (flags.lifeline >= 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (flags.threads == 0) flags.threads = std::max(1u, std::thread::hardware_concurrency());
   if (absl::Status status = CheckFlags(flags); !status.ok()) return Say(status, kExitUsage);
   if (absl::Status status = Serve(flags); !status.ok()) return Say(status, kExitError);

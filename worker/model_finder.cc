@@ -76,11 +76,10 @@ absl::StatusOr<GgufFile> ModelFinder::Find(const ModelIdentity& identity) {
   std::vector<std::string> places;
   if (!file_.empty()) places.push_back(absl::StrCat("as ", file_));
   if (!folder_.empty()) places.push_back(absl::StrCat("under ", folder_));
-  return absl::NotFoundError(
-      absl::StrCat("no file of model ", ShortId(identity), " ",
-                   places.empty() ? "(started without --model and --models)"
-                                  : absl::StrJoin(places, " or "),
-                   ", ", candidates.size(), " looked at"));
+  return absl::NotFoundError(absl::StrCat(
+      "no file of model ", ShortId(identity), " ",
+      places.empty() ? "(started without --model and --models)" : absl::StrJoin(places, " or "),
+      ", ", candidates.size(), " looked at"));
 }
 
 }  // namespace baton

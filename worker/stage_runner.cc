@@ -66,8 +66,8 @@ absl::Status StageRunner::Serve(Edge edge, grpc::ServerContext& context,
           "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
     }
     if (incoming.context != nullptr) {
-      return absl::AlreadyExistsError(absl::StrCat("stage ", config_.stage_index,
-                                                   " is connected already"));
+      return absl::AlreadyExistsError(
+          absl::StrCat("stage ", config_.stage_index, " is connected already"));
     }
     incoming.context = &context;
   }
@@ -137,11 +137,11 @@ absl::Status StageRunner::ReceiveSteps(FrameServerStream& stream) {
     }
     RETURN_IF_ERROR(AcceptStep(*std::move(step)));
   }
-  return absl::UnavailableError(absl::StrCat(
-      "stage ", config_.stage_index, " lost ",
-      config_.stage_index == 0
-          ? std::string("the coordinator")
-          : absl::StrCat("the stage before it, stage ", config_.stage_index - 1)));
+  return absl::UnavailableError(
+      absl::StrCat("stage ", config_.stage_index, " lost ",
+                   config_.stage_index == 0
+                       ? std::string("the coordinator")
+                       : absl::StrCat("the stage before it, stage ", config_.stage_index - 1)));
 }
 
 absl::Status StageRunner::AcceptStep(ChainStep step) {
@@ -310,9 +310,8 @@ absl::StatusOr<StageStats> StageRunner::Stats(std::chrono::milliseconds timeout)
   inbox_.Push(promise);
   promise.reset();
   if (stats.wait_for(timeout) != std::future_status::ready) {
-    return absl::DeadlineExceededError(absl::StrCat("stage ", config_.stage_index,
-                                                    " computes for longer than ", timeout.count(),
-                                                    " ms"));
+    return absl::DeadlineExceededError(absl::StrCat(
+        "stage ", config_.stage_index, " computes for longer than ", timeout.count(), " ms"));
   }
   try {
     return stats.get();

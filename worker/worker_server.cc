@@ -206,8 +206,8 @@ absl::Status WorkerServerImpl::TakeLease(const std::shared_ptr<Lease>& lease) {
     old = std::exchange(lease_, lease);
   }
   if (old == nullptr) return absl::OkStatus();
-  old->SendFailure(absl::AbortedError(absl::StrCat("taken over by a coordinator of epoch ",
-                                                   lease->config.epoch)),
+  old->SendFailure(absl::AbortedError(
+                       absl::StrCat("taken over by a coordinator of epoch ", lease->config.epoch)),
                    /*neighbour=*/false);
   std::shared_ptr<StageRunner> runner;
   {

@@ -54,9 +54,8 @@ absl::StatusOr<std::string> FindWorkerBinary() {
   }
   return absl::NotFoundError(absl::StrCat(
       "no worker program: looked for ",
-      absl::StrJoin(places, ", ", [](std::string* out, const fs::path& place) {
-        out->append(place.string());
-      })));
+      absl::StrJoin(places, ", ",
+                    [](std::string* out, const fs::path& place) { out->append(place.string()); })));
 }
 
 std::string LocalWorkers::SocketPath(int worker) const {
@@ -77,10 +76,10 @@ absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(
   std::unique_ptr<LocalWorkers> workers(new LocalWorkers(folder));
   for (int i = 0; i < options.count; ++i) {
     std::vector<std::string> arguments = {
-        "--listen",  absl::StrCat("unix:", workers->SocketPath(i)),
-        "--model",   options.model_path,
-        "--threads", absl::StrCat(options.thread_count),
-        "--lifeline"};
+        "--listen",   absl::StrCat("unix:", workers->SocketPath(i)),
+        "--model",    options.model_path,
+        "--threads",  absl::StrCat(options.thread_count),
+        "--lifeline", absl::StrCat(kLifelineFd)};
     if (!options.isa.empty()) arguments.insert(arguments.end(), {"--isa", options.isa});
     ASSIGN_OR_RETURN(auto process, WorkerProcess::Start(binary, arguments));
     workers->processes_.push_back(std::move(process));

@@ -208,9 +208,8 @@ absl::Status RemotePipelineImpl::AwaitLoaded() {
     }
     int stuck = 0;
     while (loaded_.count(stuck) > 0) ++stuck;
-    return absl::DeadlineExceededError(absl::StrCat(links_[stuck]->name(),
-                                                    " has not loaded anything for ",
-                                                    kLoadSilence.count(), " seconds"));
+    return absl::DeadlineExceededError(absl::StrCat(
+        links_[stuck]->name(), " has not loaded anything for ", kLoadSilence.count(), " seconds"));
   }
   if (failure_.ok()) return absl::OkStatus();
   lock.unlock();
@@ -225,8 +224,8 @@ absl::Status RemotePipelineImpl::Wire() {
   results_.reader = std::thread([this] { ReadResults(); });
   chain_.reader = std::thread([this] { ReadCredits(); });
   std::unique_lock<std::mutex> lock(mutex_);
-  const bool done = changed_.wait_for(
-      lock, kWiringTimeout, [this] { return !failure_.ok() || wired_edges_ == 2; });
+  const bool done = changed_.wait_for(lock, kWiringTimeout,
+                                      [this] { return !failure_.ok() || wired_edges_ == 2; });
   if (!done) {
     return absl::DeadlineExceededError(absl::StrCat("the chain of workers is not connected after ",
                                                     kWiringTimeout.count(), " seconds"));
@@ -338,10 +337,10 @@ absl::Status RemotePipelineImpl::AcceptResult(const grpc::ByteBuffer& frame) {
   if (!reply.error.ok()) {
     // Unavailable is the word for a broken pipeline, and this one goes on.
     const bool lost = absl::IsUnavailable(reply.error) || absl::IsCancelled(reply.error);
-    result = absl::Status(
-        lost ? absl::StatusCode::kInternal : reply.error.code(),
-        absl::StrCat("stage ", reply.failed_stage, " on ", links_[reply.failed_stage]->name(), ": ",
-                     reply.error.message()));
+    result =
+        absl::Status(lost ? absl::StatusCode::kInternal : reply.error.code(),
+                     absl::StrCat("stage ", reply.failed_stage, " on ",
+                                  links_[reply.failed_stage]->name(), ": ", reply.error.message()));
   }
   std::lock_guard<std::mutex> lock(mutex_);
   arrived_.push_back(std::move(result));

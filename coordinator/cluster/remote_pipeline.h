@@ -35,17 +35,16 @@ inline constexpr std::chrono::seconds kWiringTimeout{30};
 inline constexpr std::chrono::milliseconds kBlameGrace{300};
 
 struct RemotePipelineOptions {
-  std::string kv_type = "f16";        // as KvTypeName() says it
-  std::string activations = "int8";   // or "f32"
-  int32_t kv_block_count = 0;         // of every stage
-  int32_t context_length = 0;         // most positions of a sequence
-  int window = 8;                     // steps that may be inside one stage at once
+  std::string kv_type = "f16";       // as KvTypeName() says it
+  std::string activations = "int8";  // or "f32"
+  int32_t kv_block_count = 0;        // of every stage
+  int32_t context_length = 0;        // most positions of a sequence
+  int window = 8;                    // steps that may be inside one stage at once
   Versions versions = {};
 };
 
 // `stage` says which worker; called by one thread at a time, possibly not the caller's.
-using LoadProgress =
-    std::function<void(int stage, uint64_t bytes_done, uint64_t bytes_total)>;
+using LoadProgress = std::function<void(int stage, uint64_t bytes_done, uint64_t bytes_total)>;
 
 class RemotePipeline : public Pipeline {
  public:

@@ -74,8 +74,8 @@ void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
   const absl::Status status = FromGrpc(stream->Finish());
   const bool lost = status.ok() || absl::IsUnavailable(status);
   events.failed(Blame(lost ? absl::UnavailableError(absl::StrCat(
-                                 "closed the connection",
-                                 status.message().empty() ? "" : ": ", status.message()))
+                                 "closed the connection", status.message().empty() ? "" : ": ",
+                                 status.message()))
                            : status),
                 /*indirect=*/false);
 }

@@ -50,8 +50,8 @@ int Spawn(const std::string& binary, const std::vector<std::string>& arguments, 
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                            POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   const int error = posix_spawn(pid, binary.c_str(), &actions, &attributes, argv.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
@@ -67,8 +67,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   if (log < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lifeline) != 0) {
     const int error = errno;
     if (log >= 0) close(log);
-    return absl::InternalError(
-        absl::StrCat("cannot start ", binary, ": ", std::strerror(error)));
+    return absl::InternalError(absl::StrCat("cannot start ", binary, ": ", std::strerror(error)));
   }
   pid_t pid = -1;
   const int error = Spawn(binary, arguments, lifeline[1], log, &pid);
@@ -76,8 +75,7 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
   if (error != 0) {
     close(lifeline[0]);
     close(log);
-    return absl::InternalError(
-        absl::StrCat("cannot start ", binary, ": ", std::strerror(error)));
+    return absl::InternalError(absl::StrCat("cannot start ", binary, ": ", std::strerror(error)));
   }
   return std::unique_ptr<WorkerProcess>(new WorkerProcess(pid, lifeline[0], log));
 }

@@ -22,7 +22,7 @@ namespace baton {
 
 // A worker that has stopped on being told so: it has nothing to save.
 inline constexpr std::chrono::milliseconds kWorkerStopGrace{500};
-// The descriptor that a worker finds its lifeline at; above stdin, stdout and stderr.
+// The descriptor that a worker is given its lifeline at; above stdin, stdout and stderr.
 inline constexpr int kLifelineFd = 3;
 
 // Thread-safe.
@@ -50,8 +50,7 @@ class WorkerProcess {
   void LetGo();
 
  private:
-  WorkerProcess(pid_t pid, int lifeline, int log)
-      : pid_(pid), log_(log), lifeline_(lifeline) {}
+  WorkerProcess(pid_t pid, int lifeline, int log) : pid_(pid), log_(log), lifeline_(lifeline) {}
 
   const pid_t pid_;
   const int log_;  // a file in memory
