@@ -19,7 +19,7 @@ constexpr size_t kMaxQuotedBytes = 100;
 
 std::string Quoted(absl::string_view name) {
   const bool is_long = name.size() > kMaxQuotedBytes;
-  return absl::StrCat("'", absl::Utf8SafeCHexEscape(name.substr(0, kMaxQuotedBytes)),
+  return absl::StrCat("'", absl::Utf8SafeCEscape(name.substr(0, kMaxQuotedBytes)),
                       is_long ? "...'" : "'");
 }
 
@@ -217,8 +217,9 @@ absl::Status GgufParser::ParseElements(uint64_t count, GgufValue* value) {
   const uint64_t most = reader_.remaining() / static_cast<uint64_t>(bytes);
   if (count > most && value->is_array) {
     return absl::DataLossError(absl::StrCat("an array of ", count, " ", GgufTypeName(value->type),
-                                            " at byte ", reader_.position(),
-                                            ", but what is left of the file has room for ", most));
+                                            " starts at byte ", reader_.position(),
+                                            ", but the file ends at byte ", result_.file_->size(),
+                                            ", which leaves room for at most ", most));
   }
   switch (value->type) {
     case GgufType::kString: {
