@@ -1,0 +1,273 @@
+#include "engine/pipeline/local_stage.h"
+
+#include <bit>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "engine/pipeline/local_pipeline.h"
+#include "engine/testing/model_maker.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LocalStageTest : public ::testing::Test {
+ protected:
+  LocalStageTest() {
+    model_.context_length = 100;
+    options_.role = {{0, 2}, true, true};
+    options_.kv_block_count = 8;
+    options_.poison_kv = true;
+  }
+
+  std::string Path() {
+    const absl::StatusOr<std::string> path = MakeModel(model_, ::testing::TempDir());
+    EXPECT_TRUE(path.ok()) << path.status();
+    return path.value_or("");
+  }
+  absl::StatusOr<std::unique_ptr<LocalStage>> LoadFrom(const std::string& path) {
+    const absl::StatusOr<GgufFile> file = GgufFile::Read(path);
+    if (!file.ok()) return file.status();
+    return LocalStage::Load(*file, options_);
+  }
+  std::unique_ptr<LocalStage> Load() {
+    absl::StatusOr<std::unique_ptr<LocalStage>> stage = LoadFrom(Path());
+    EXPECT_TRUE(stage.ok()) << stage.status();
+    return std::move(stage).value();
+  }
+
+  static Batch BatchOf(std::vector<int32_t> tokens, int32_t first_position,
+                       std::vector<int32_t> table) {
+    Batch batch;
+    batch.spans.push_back({std::move(tokens), first_position, std::move(table)});
+    return batch;
+  }
+  static OutputSpec Greedy() {
+    OutputSpec spec;
+    spec.kind = OutputSpec::Kind::kSample;
+    spec.sample.params.temperature = 0;
+    spec.return_logits = true;
+    return spec;
+  }
+  static OutputSpec Score(int32_t first_row, std::vector<int32_t> targets) {
+    OutputSpec spec;
+    spec.kind = OutputSpec::Kind::kScore;
+    spec.first_scored_row = first_row;
+    spec.targets = std::move(targets);
+    return spec;
+  }
+
+  ModelOptions model_;
+  LocalStageOptions options_;
+};
+
+TEST_F(LocalStageTest, EveryNumberOfABatchIsChecked) {
+  const std::unique_ptr<LocalStage> stage = Load();
+  const auto error = [&stage](const Batch& batch, std::vector<OutputSpec> outputs) {
+    const absl::Status status = stage->Forward(batch, outputs).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
+  };
+  const std::vector<OutputSpec> none(1);
+  EXPECT_EQ(error(Batch(), {}), "a batch has 0 rows, expected 1 to 8192");
+  EXPECT_EQ(error(BatchOf({}, 0, {0}), none), "a batch has 0 rows, expected 1 to 8192");
+  EXPECT_EQ(error(BatchOf(std::vector<int32_t>(8193, 1), 0, {0}), none),
+            "a batch has 8193 rows, expected 1 to 8192");
+  EXPECT_EQ(error(BatchOf({320}, 0, {0}), none), "token 320, expected 0 to 319");
+  EXPECT_EQ(error(BatchOf({-1}, 0, {0}), none), "token -1, expected 0 to 319");
+  EXPECT_EQ(error(BatchOf({1}, 100, {0, 1, 2, 3}), none),
+            "a span has 1 rows at position 100, expected positions from 0 to 99");
+  EXPECT_EQ(error(BatchOf({1, 2}, std::numeric_limits<int32_t>::max(), {0}), none),
+            "a span has 2 rows at position 2147483647, expected positions from 0 to 99");
+  EXPECT_EQ(error(BatchOf({1}, -1, {0}), none),
+            "a span has 1 rows at position -1, expected positions from 0 to 99");
+  EXPECT_EQ(error(BatchOf({1}, 32, {0}), none), "a block table has 1 entries, expected 2 to 4");
+  EXPECT_EQ(error(BatchOf({1}, 0, {0, 1, 2, 3, 4}), none),
+            "a block table has 5 entries, expected 1 to 4");
+  EXPECT_EQ(error(BatchOf({1}, 0, {8}), none), "KV block 8, expected 0 to 7");
+  EXPECT_EQ(error(BatchOf({1}, 0, {-1}), none), "KV block -1, expected 0 to 7");
+  EXPECT_EQ(error(BatchOf({1}, 0, {0}), {}), "0 outputs for a batch of 1 spans");
+  EXPECT_EQ(error(BatchOf({1, 2}, 0, {0}), {Score(1, {3, 4})}),
+            "rows 1 to 2 are to be scored in a span of 2");
+  EXPECT_EQ(error(BatchOf({1, 2}, 0, {0}), {Score(-1, {3})}),
+            "rows -1 to -1 are to be scored in a span of 2");
+  EXPECT_EQ(error(BatchOf({1, 2}, 0, {0}), {Score(0, {320})}),
+            "token 320 to be scored, expected 0 to 319");
+  Batch with_hidden = BatchOf({1}, 0, {0});
+  with_hidden.hidden.resize(64);
+  EXPECT_EQ(error(with_hidden, none), "a batch has 64 hidden elements, expected 0");
+}
+
+TEST_F(LocalStageTest, HiddenRowsComeInAndGoOut) {
+  options_.role = {{0, 1}, true, false};
+  const std::unique_ptr<LocalStage> first = Load();
+  options_.role = {{1, 2}, false, true};
+  const std::unique_ptr<LocalStage> second = Load();
+  Batch batch = BatchOf({5, 6, 7}, 0, {3});
+  absl::StatusOr<StageOutput> hidden = first->Forward(batch, {});
+  ASSERT_TRUE(hidden.ok()) << hidden.status();
+  batch.hidden = std::get<std::vector<float>>(*std::move(hidden));
+  EXPECT_EQ(batch.hidden.size(), 3u * 64);
+  const absl::StatusOr<StageOutput> output = second->Forward(batch, {Greedy()});
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_EQ(std::get<std::vector<SpanOutput>>(*output)[0].logits.size(), 320u);
+  batch.hidden.pop_back();
+  EXPECT_FALSE(second->Forward(batch, {Greedy()}).ok());
+}
+
+TEST_F(LocalStageTest, HiddenRowsThatAreNotNumbersAreAnError) {
+  options_.role = {{1, 2}, false, true};
+  const std::unique_ptr<LocalStage> stage = Load();
+  Batch batch = BatchOf({5, 6, 7}, 0, {3});
+  batch.hidden.assign(3 * 64, 1.0f);
+  EXPECT_TRUE(stage->Forward(batch, {Greedy()}).ok());
+  batch.hidden[2 * 64 + 1] = std::numeric_limits<float>::quiet_NaN();
+  const absl::Status status = stage->Forward(batch, {Greedy()}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(status.message(),
+            "the stage of layers 1 to 1 computed hidden values that are not finite in row 2 of "
+            "its step");
+}
+
+TEST_F(LocalStageTest, ScoresAreLogProbabilitiesOfTheRowsAskedFor) {
+  const std::unique_ptr<LocalStage> stage = Load();
+  const std::vector<int32_t> tokens = {9, 8, 7, 6, 5};
+  const absl::StatusOr<StageOutput> scored =
+      stage->Forward(BatchOf(tokens, 0, {0}), {Score(1, {11, 12, 13})});
+  ASSERT_TRUE(scored.ok()) << scored.status();
+  const std::vector<double> scores = std::get<std::vector<SpanOutput>>(*scored)[0].scores;
+  ASSERT_EQ(scores.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<int32_t> prefix(tokens.begin(), tokens.begin() + 2 + i);
+    const absl::StatusOr<StageOutput> sampled = stage->Forward(BatchOf(prefix, 0, {1}), {Greedy()});
+    ASSERT_TRUE(sampled.ok()) << sampled.status();
+    const SpanOutput& output = std::get<std::vector<SpanOutput>>(*sampled)[0];
+    double sum = 0;
+    for (const float logit : output.logits) sum += std::exp(static_cast<double>(logit));
+    EXPECT_NEAR(scores[i], output.logits[11 + i] - std::log(sum), 1e-9);
+  }
+}
+
+TEST_F(LocalStageTest, MoreRowsThanTheHeadTakesAtATime) {
+  const std::unique_ptr<LocalStage> stage = Load();
+  const std::vector<int32_t> tokens(90, 17);
+  const absl::StatusOr<StageOutput> output =
+      stage->Forward(BatchOf(tokens, 0, {0, 1, 2}), {Score(0, tokens)});
+  ASSERT_TRUE(output.ok()) << output.status();
+  for (const double score : std::get<std::vector<SpanOutput>>(*output)[0].scores) {
+    EXPECT_LT(score, 0);
+  }
+}
+
+TEST_F(LocalStageTest, WeightsThatAreNotNumbersAreNamed) {
+  model_.type = TensorType::kQ8_0;
+  const std::string path = Path();
+  const std::string broken = path + ".broken";
+  std::filesystem::copy_file(path, broken, std::filesystem::copy_options::overwrite_existing);
+  const absl::StatusOr<GgufFile> file = GgufFile::Read(path);
+  ASSERT_TRUE(file.ok());
+  const uint64_t byte = file->FindTensor("blk.1.ffn_down.weight")->offset + 5 * 34;
+  std::fstream stream(broken, std::ios::binary | std::ios::in | std::ios::out);
+  stream.seekp(static_cast<std::streamoff>(byte));
+  stream << std::string("\x00\x7e", 2);  // the scale of block 5: NaN
+  stream.close();
+  const absl::Status status = LoadFrom(broken).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("tensor blk.1.ffn_down.weight, block 5, byte " + std::to_string(byte)));
+  options_.role = {{0, 1}, true, false};
+  EXPECT_TRUE(LoadFrom(broken).ok());
+}
+
+TEST_F(LocalStageTest, ATruncatedFileIsAnError) {
+  const std::string path = Path();
+  const std::string cut = path + ".cut";
+  std::filesystem::copy_file(path, cut, std::filesystem::copy_options::overwrite_existing);
+  const absl::StatusOr<GgufFile> file = GgufFile::Read(cut);
+  ASSERT_TRUE(file.ok());
+  std::filesystem::resize_file(cut, file->data_offset() + 1000);
+  EXPECT_EQ(LocalStage::Load(*file, options_).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(LocalStageTest, ProgressEndsAtTheBytesOfTheStage) {
+  options_.role = {{1, 2}, false, true};
+  uint64_t last = 0, total = 0;
+  options_.progress = [&](uint64_t done, uint64_t all) {
+    EXPECT_GE(done, last);
+    last = done;
+    total = all;
+  };
+  const std::unique_ptr<LocalStage> stage = Load();
+  EXPECT_GT(total, 0u);
+  EXPECT_EQ(last, total);
+  EXPECT_EQ(stage->Stats().weight_bytes, total);
+  EXPECT_EQ(stage->Stats().read_bytes, total);
+  EXPECT_GT(stage->Stats().resident_bytes, total);
+}
+
+TEST_F(LocalStageTest, ATiedEmbeddingIsReadOnceByOneStage) {
+  model_.tied_output = true;
+  const std::unique_ptr<LocalStage> whole = Load();
+  EXPECT_EQ(whole->Stats().read_bytes, whole->Stats().weight_bytes);
+  options_.role.head = false;
+  EXPECT_EQ(Load()->Stats().read_bytes, whole->Stats().read_bytes - 64 * 4);  // the final norm
+}
+
+TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {
+  const auto error = [this] { return std::string(LoadFrom(Path()).status().message()); };
+  options_.role.layers = {1, 3};
+  EXPECT_EQ(error(), "a stage of layers [1, 3) was asked for; the model has 2");
+  options_.role.layers = {1, 1};
+  EXPECT_EQ(error(), "a stage of layers [1, 1) was asked for; the model has 2");
+  options_.role.layers = {0, 2};
+  options_.kv_block_count = 0;
+  EXPECT_THAT(error(), HasSubstr("0 KV blocks"));
+  options_.kv_block_count = 1;
+  options_.numeric.kv_type = KvType::kQ8_0;
+  EXPECT_EQ(error(),
+            "cache type q8_0 needs heads of a multiple of 32 elements; this model's have 16 and "
+            "16");
+}
+
+TEST_F(LocalStageTest, KvBlockBytesFollowLayersAndType) {
+  const absl::StatusOr<GgufFile> file = GgufFile::Read(Path());
+  ASSERT_TRUE(file.ok());
+  const absl::StatusOr<ModelSpec> spec = ModelSpec::Read(*file);
+  ASSERT_TRUE(spec.ok());
+  const uint64_t elements = 32 * 2 * 16 * 2;  // positions, heads, head size, K and V
+  EXPECT_EQ(KvBlockBytes(*spec, {0, 1}, KvType::kF32), elements * 4);
+  EXPECT_EQ(KvBlockBytes(*spec, {0, 2}, KvType::kF16), elements * 2 * 2);
+}
+
+TEST_F(LocalStageTest, PipelineWantsItsStepsInOrder) {
+  std::vector<std::unique_ptr<Stage>> stages;
+  stages.push_back(Load());
+  LocalPipeline pipeline(std::move(stages));
+  Batch batch = BatchOf({1}, 0, {0});
+  batch.step = 1;
+  EXPECT_EQ(pipeline.Submit(batch, {Greedy()}).message(), "step 1 submitted, expected 0");
+  batch.step = 0;
+  EXPECT_TRUE(pipeline.Submit(batch, {Greedy()}).ok());
+  batch.step = 1;
+  batch.spans[0].first_position = 1;
+  EXPECT_TRUE(pipeline.Submit(batch, {Greedy()}).ok());
+  for (uint64_t step = 0; step < 2; ++step) {
+    const absl::StatusOr<StepResult> result = pipeline.Next();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, step);
+    EXPECT_EQ(result->stages.size(), 1u);
+  }
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,283 @@
+// The first promise: the same bits, however the work is cut. Every test computes the logits of one
+// prompt in the plainest way (one stage, one thread, plain C++, the prompt whole, alone) and then
+// in others, and compares bits.
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/quant/types.h"
+#include "engine/testing/model_maker.h"
+#include "gtest/gtest.h"
+#include "tests/stage_chain.h"
+
+namespace baton {
+namespace {
+
+// Over three attention blocks, and no multiple of anything.
+constexpr int64_t kLongPrompt = 3 * kAttentionBlock + 9;
+constexpr int64_t kShortPrompt = kAttentionBlock + 13;
+constexpr int64_t kWhole = 1 << 20;
+
+void ExpectSameBits(const std::vector<float>& expected, const std::vector<float>& found,
+                    const std::string& what) {
+  ASSERT_EQ(expected.size(), found.size()) << what;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_TRUE(std::isfinite(expected[i])) << what;
+    ASSERT_EQ(std::bit_cast<uint32_t>(expected[i]), std::bit_cast<uint32_t>(found[i]))
+        << what << ": logit " << i << " is " << found[i] << ", expected " << expected[i];
+  }
+}
+
+std::string Describe(const ChainOptions& chain, int64_t chunk) {
+  return std::to_string(chain.stage_count) + " stages, " + std::to_string(chain.thread_count) +
+         " threads, " + IsaName(chain.isa) + ", chunks of " + std::to_string(chunk) + ", " +
+         KvTypeName(chain.numeric.kv_type) +
+         (chain.numeric.activations == ActivationMode::kInt8 ? ", int8" : ", f32");
+}
+
+class EquivalenceTest : public ::testing::Test {
+ protected:
+  std::string Make(const ModelOptions& options) {
+    const absl::StatusOr<std::string> path = MakeModel(options, ::testing::TempDir());
+    EXPECT_TRUE(path.ok()) << path.status();
+    return path.value_or("");
+  }
+
+  // One mixed way per instruction set, against the plainest.
+  void ExpectSameBitsOverall(const std::string& path, const NumericOptions& numeric,
+                             int64_t prompt_size) {
+    ChainOptions plain;
+    plain.numeric = numeric;
+    StageChain reference(path, plain);
+    const std::vector<int32_t> tokens =
+        RandomTokens(prompt_size, reference.spec().vocabulary_size, 5);
+    const std::vector<float> expected = reference.Logits(tokens, kWhole);
+    for (const Isa isa : AvailableIsas()) {
+      ChainOptions mixed = plain;
+      mixed.isa = isa;
+      mixed.thread_count = 2;
+      mixed.stage_count = reference.spec().layer_count;
+      StageChain chain(path, mixed);
+      for (const int64_t chunk : {int64_t{7}, kWhole}) {
+        ExpectSameBits(expected, chain.Logits(tokens, chunk), path + ": " + Describe(mixed, chunk));
+      }
+    }
+  }
+};
+
+TEST_F(EquivalenceTest, StagesThreadsChunksAndInstructionSets) {
+  ModelOptions options;
+  options.layer_count = 4;
+  options.type = TensorType::kQ4_0;
+  const std::string path = Make(options);
+  ChainOptions plain;
+  StageChain reference(path, plain);
+  const std::vector<int32_t> tokens = RandomTokens(kLongPrompt, options.vocabulary_size, 5);
+  const std::vector<float> expected = reference.Logits(tokens, kWhole);
+  for (const Isa isa : AvailableIsas()) {
+    for (const int stage_count : {1, 2, 3, 4}) {
+      for (const int thread_count : {1, 2}) {
+        ChainOptions chain_options = plain;
+        chain_options.isa = isa;
+        chain_options.stage_count = stage_count;
+        chain_options.thread_count = thread_count;
+        StageChain chain(path, chain_options);
+        for (const int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, kWhole}) {
+          ExpectSameBits(expected, chain.Logits(tokens, chunk), Describe(chain_options, chunk));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(EquivalenceTest, EveryTensorTypeInBothActivationModes) {
+  for (const TypeTraits& traits : AllTypeTraits()) {
+    if (!traits.is_weight) continue;
+    ModelOptions options;
+    options.type = traits.type;
+    options.width = options.feed_forward_size = traits.block_elements == 256 ? 256 : 64;
+    options.tied_output = true;
+    const std::string path = Make(options);
+    for (const ActivationMode mode : {ActivationMode::kInt8, ActivationMode::kF32}) {
+      ExpectSameBitsOverall(path, {mode, KvType::kF16}, kShortPrompt);
+    }
+  }
+}
+
+TEST_F(EquivalenceTest, EveryKvType) {
+  ModelOptions options;
+  options.head_count = 2;  // heads of 32, which q8_0 needs
+  options.type = TensorType::kQ8_0;
+  const std::string path = Make(options);
+  for (const KvType type : {KvType::kF16, KvType::kF32, KvType::kQ8_0}) {
+    ExpectSameBitsOverall(path, {ActivationMode::kInt8, type}, kLongPrompt);
+  }
+}
+
+TEST_F(EquivalenceTest, WidthThatIsNoMultipleOf256) {
+  ModelOptions options;
+  options.width = 576;
+  options.head_count = 9;
+  options.kv_head_count = 3;
+  options.feed_forward_size = 96;
+  options.type = TensorType::kQ4_1;
+  options.embedding_type = TensorType::kQ8_0;
+  options.tied_output = true;
+  ExpectSameBitsOverall(Make(options), {ActivationMode::kInt8, KvType::kF16}, kShortPrompt);
+}
+
+TEST_F(EquivalenceTest, OddSizesOfFloatWeights) {
+  ModelOptions options;
+  options.width = 60;
+  options.head_count = 3;
+  options.kv_head_count = 1;
+  options.feed_forward_size = 172;
+  options.vocabulary_size = 263;
+  options.type = TensorType::kF16;
+  ExpectSameBitsOverall(Make(options), {ActivationMode::kInt8, KvType::kF16}, kShortPrompt);
+}
+
+TEST_F(EquivalenceTest, MixtureOfExperts) {
+  ModelOptions options;
+  options.expert_count = 6;
+  options.expert_used_count = 3;
+  for (const TensorType type : {TensorType::kF32, TensorType::kQ5_1}) {
+    options.type = type;
+    ExpectSameBitsOverall(Make(options), {ActivationMode::kInt8, KvType::kF16}, kLongPrompt);
+  }
+}
+
+TEST_F(EquivalenceTest, RopeVariantsBiasesAndHeadSizes) {
+  ModelOptions options;
+  options.attention_biases = true;
+  options.head_size = 24;
+  for (const RopeVariant rope :
+       {RopeVariant::kPlain, RopeVariant::kLinear, RopeVariant::kYarn, RopeVariant::kFactors}) {
+    options.rope = rope;
+    ExpectSameBitsOverall(Make(options), {ActivationMode::kF32, KvType::kF32}, kShortPrompt);
+  }
+}
+
+// Three sequences share every step: a long prompt in chunks, one that decodes token by token, and
+// one that ends early, whose blocks the next one takes over.
+TEST_F(EquivalenceTest, SequencesBesideEachOtherAndRecycledBlocks) {
+  ModelOptions options;
+  options.layer_count = 3;
+  options.type = TensorType::kQ4_K;
+  options.width = options.feed_forward_size = 256;
+  options.expert_count = 4;
+  const std::string path = Make(options);
+  ChainOptions plain;
+  StageChain alone(path, plain);
+  std::vector<std::vector<int32_t>> prompts;
+  std::vector<std::vector<float>> expected;
+  for (const int64_t size : {kLongPrompt, int64_t{29}, int64_t{83}, int64_t{41}}) {
+    prompts.push_back(RandomTokens(size, options.vocabulary_size, size));
+    expected.push_back(alone.Logits(prompts.back(), kWhole));
+  }
+  for (const Isa isa : AvailableIsas()) {
+    ChainOptions chain_options = plain;
+    chain_options.isa = isa;
+    chain_options.stage_count = 2;
+    chain_options.thread_count = 2;
+    StageChain chain(path, chain_options);
+    const int64_t chunks[] = {9, 1, 4, 2};
+    std::vector<int64_t> done(prompts.size(), 0);
+    std::map<size_t, std::vector<int32_t>> tables;
+    size_t finished = 0;
+    while (finished < prompts.size()) {
+      std::vector<Span> spans;
+      std::vector<OutputSpec> outputs;
+      std::vector<size_t> sequences;
+      for (size_t i = 0; i < prompts.size() && spans.size() < 3; ++i) {
+        const int64_t size = static_cast<int64_t>(prompts[i].size());
+        if (done[i] == size) continue;
+        if (!tables.contains(i)) tables[i] = chain.TakeBlocks(size);
+        const int64_t count = std::min(chunks[i], size - done[i]);
+        spans.push_back(MakeSpan(prompts[i], done[i], count, tables[i]));
+        done[i] += count;
+        outputs.push_back(done[i] == size ? AskForLogits() : OutputSpec());
+        sequences.push_back(i);
+      }
+      const std::vector<SpanOutput> results = chain.Step(std::move(spans), outputs);
+      for (size_t j = 0; j < sequences.size(); ++j) {
+        if (outputs[j].kind != OutputSpec::Kind::kSample) continue;
+        const size_t i = sequences[j];
+        ExpectSameBits(expected[i], results[j].logits,
+                       "sequence " + std::to_string(i) + ", " + IsaName(isa));
+        chain.GiveBack(tables[i]);
+        ++finished;
+      }
+    }
+  }
+}
+
+// A position is authoritative: what was written before, be it of another text, is overwritten.
+TEST_F(EquivalenceTest, ReplayedPositionsGiveTheSameBits) {
+  const ModelOptions options;
+  StageChain chain(Make(options), ChainOptions());
+  const std::vector<int32_t> tokens = RandomTokens(kShortPrompt, options.vocabulary_size, 1);
+  std::vector<int32_t> other = RandomTokens(kShortPrompt, options.vocabulary_size, 2);
+  const std::vector<float> expected = chain.Logits(tokens, kWhole);
+  const std::vector<int32_t> table = chain.TakeBlocks(kShortPrompt);
+  chain.Step({MakeSpan(other, 0, kShortPrompt, table)}, {OutputSpec()});
+  chain.Step({MakeSpan(tokens, 0, 50, table)}, {OutputSpec()});
+  chain.Step({MakeSpan(tokens, 40, 30, table)}, {OutputSpec()});
+  const std::vector<SpanOutput> last =
+      chain.Step({MakeSpan(tokens, 60, kShortPrompt - 60, table)}, {AskForLogits()});
+  ExpectSameBits(expected, last[0].logits, "replayed");
+}
+
+// Whether the stage has business with a tensor, by its name alone.
+bool IsOf(const StageRole& role, bool tied, const std::string& name) {
+  if (name == "token_embd.weight") return role.embedding || (role.head && tied);
+  if (name.starts_with("output")) return role.head;
+  if (!name.starts_with("blk.")) return true;
+  const int layer = std::stoi(name.substr(4));
+  return layer >= role.layers.begin && layer < role.layers.end;
+}
+
+// A copy of the file in which every tensor that is none of the stage's has all its bits set.
+std::string Overwrite(const std::string& path, const StageRole& role, bool tied) {
+  const std::string copy = path + "." + std::to_string(role.layers.begin);
+  std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
+  const absl::StatusOr<GgufFile> file = GgufFile::Read(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  std::fstream stream(copy, std::ios::binary | std::ios::in | std::ios::out);
+  int overwritten = 0;
+  for (const TensorInfo& tensor : file->tensors()) {
+    if (IsOf(role, tied, tensor.name)) continue;
+    stream.seekp(static_cast<std::streamoff>(tensor.offset));
+    stream << std::string(tensor.bytes, '\xff');
+    ++overwritten;
+  }
+  EXPECT_TRUE(stream.good());
+  EXPECT_GT(overwritten, 0);
+  return copy;
+}
+
+TEST_F(EquivalenceTest, AStageReadsOnlyItsOwnTensors) {
+  for (const bool tied : {false, true}) {
+    ModelOptions options;
+    options.layer_count = 3;
+    options.tied_output = tied;
+    options.expert_count = tied ? 4 : 0;
+    options.rope = RopeVariant::kFactors;
+    options.type = TensorType::kQ8_0;
+    const std::string path = Make(options);
+    const std::vector<int32_t> tokens = RandomTokens(20, options.vocabulary_size, 3);
+    const std::vector<float> expected = StageChain(path, ChainOptions()).Logits(tokens, kWhole);
+    ChainOptions split;
+    split.stage_count = 3;
+    split.path_of = [&](const StageRole& role) { return Overwrite(path, role, tied); };
+    ExpectSameBits(expected, StageChain(path, split).Logits(tokens, kWhole), "overwritten");
+  }
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,68 @@
+// A chain of stages over one file, driven as a coordinator would, for tests that compare bits.
+#ifndef BATON_TESTS_STAGE_CHAIN_H_
+#define BATON_TESTS_STAGE_CHAIN_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/pipeline/local_pipeline.h"
+#include "engine/pipeline/local_stage.h"
+#include "engine/pipeline/plan.h"
+
+namespace baton {
+
+struct ChainOptions {
+  int stage_count = 1;
+  int thread_count = 1;
+  Isa isa = Isa::kScalar;
+  NumericOptions numeric;
+  // The file that a stage reads, by its role: the same one by default.
+  std::function<std::string(const StageRole& role)> path_of;
+};
+
+// KV blocks hold NaN before they are first written. Every failure aborts the test program, with
+// its reason: tests compare results alone.
+class StageChain {
+ public:
+  StageChain(const std::string& path, const ChainOptions& options);
+
+  const ModelSpec& spec() const { return spec_; }
+  // Blocks for `positions` positions, in no particular order, that no other table has.
+  std::vector<int32_t> TakeBlocks(int64_t positions);
+  void GiveBack(const std::vector<int32_t>& blocks);
+
+  // Runs one step; logits of each span's last row where `outputs` asks for them.
+  std::vector<SpanOutput> Step(std::vector<Span> spans, std::vector<OutputSpec> outputs);
+
+  // Feeds tokens in chunks from position 0, and gives the logits after the last.
+  std::vector<float> Logits(const std::vector<int32_t>& tokens, int64_t chunk);
+
+ private:
+  ModelSpec spec_;
+  std::unique_ptr<LocalPipeline> pipeline_;
+  std::vector<int32_t> free_blocks_;
+  uint64_t next_step_ = 0;
+};
+
+// A greedy sample, with logits.
+OutputSpec AskForLogits();
+
+// Rows [first, first + count) of a sequence whose blocks are `table`.
+Span MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
+              const std::vector<int32_t>& table);
+
+// `count` token ids that follow from the seed.
+std::vector<int32_t> RandomTokens(int64_t count, int32_t vocabulary_size, uint64_t seed);
+
+// The instruction sets that this CPU has.
+std::vector<Isa> AvailableIsas();
+
+}  // namespace baton
+
+#endif  // BATON_TESTS_STAGE_CHAIN_H_

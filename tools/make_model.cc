@@ -1,0 +1,91 @@
+// Writes a random model of the llama architecture: for benchmarks and for trying things out where
+// no real model is at hand.
+//
+//   bazel run //tools:make_model -- --shape tinyllama --type Q4_0 --out /tmp/model.gguf
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "engine/testing/model_maker.h"
+
+namespace {
+
+// Relative paths count from where the person stands, also under `bazel run`.
+std::string FromWorkingDirectory(const std::string& path) {
+  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (directory == nullptr || path.front() == '/') return path;
+  return std::string(directory) + "/" + path;
+}
+
+// Small enough to be instant, wide enough for every tensor type.
+baton::ModelOptions TinyShape() {
+  baton::ModelOptions options;
+  options.layer_count = 4;
+  options.width = 256;
+  options.feed_forward_size = 512;
+  options.vocabulary_size = 512;
+  return options;
+}
+
+// Flags that change one thing of the shape.
+void AddShapeFlags(CLI::App& app, baton::ModelOptions& options) {
+  app.add_option("--layers", options.layer_count)->check(CLI::PositiveNumber);
+  app.add_option("--width", options.width, "of a hidden row")->check(CLI::PositiveNumber);
+  app.add_option("--heads", options.head_count)->check(CLI::PositiveNumber);
+  app.add_option("--kv-heads", options.kv_head_count)->check(CLI::PositiveNumber);
+  app.add_option("--feed-forward", options.feed_forward_size)->check(CLI::PositiveNumber);
+  app.add_option("--experts", options.expert_count)->check(CLI::NonNegativeNumber);
+  app.add_option("--vocabulary", options.vocabulary_size)
+      ->check(CLI::Range(baton::kMinVocabulary, 1 << 20));
+  app.add_option("--context", options.context_length)->check(CLI::PositiveNumber);
+  app.add_flag("--tied", options.tied_output, "the output matrix is the embedding");
+  app.add_option("--seed", options.seed, "same seed, same bytes")->capture_default_str();
+}
+
+const baton::TypeTraits* FindTypeByName(const std::string& name) {
+  for (const baton::TypeTraits& traits : baton::AllTypeTraits()) {
+    if (name == traits.name) return &traits;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Writes a random model of the llama architecture.");
+  baton::ModelOptions options = TinyShape();
+  std::string type_name = "Q4_0";
+  std::string out;
+  app.add_option_function<std::string>(
+         "--shape",
+         [&options](const std::string& shape) {
+           if (shape == "tinyllama") options = baton::TinyLlamaShape(options.type);
+         },
+         "tiny, or tinyllama (1.1 billion weights); the flags after it change one thing each")
+      ->check(CLI::IsMember({"tiny", "tinyllama"}))
+      ->trigger_on_parse();
+  AddShapeFlags(app, options);
+  app.add_option("--type", type_name, "tensor type of the matrices")->capture_default_str();
+  app.add_option("--out", out, "the file to write")->required()->check([](const std::string& path) {
+    return path.empty() ? "the path is empty" : "";
+  });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const baton::TypeTraits* traits = FindTypeByName(type_name);
+  if (traits == nullptr) {
+    std::fprintf(stderr, "error: '%s' is no tensor type\n", type_name.c_str());
+    return 2;
+  }
+  options.type = traits->type;
+  const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out));
+  if (!status.ok()) {
+    std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
+    return 1;
+  }
+  return 0;
+}
