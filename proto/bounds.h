@@ -29,6 +29,9 @@ inline constexpr int64_t kMaxBlockIdsPerStep = 1 << 20;
 inline constexpr int kMaxWindow = 256;
 // Candidates whose log-probabilities come back for a token.
 inline constexpr int kMaxTopLogprobs = 1024;
+// Token ids in the outputs of a step: histories, biases, targets, candidates. With what belongs to
+// each, out or back, they take 10 bytes at most and so fit a header.
+inline constexpr int64_t kMaxOutputIdsPerStep = 1 << 20;
 
 // Bytes of a frame's header: the largest batch (block ids and tokens at 5 bytes each) fits, and so
 // does the sampling of a step (histories, biases).

@@ -249,10 +249,10 @@ absl::Status CheckOutputs(const std::vector<OutputSpec>& outputs, const StageCon
     RETURN_IF_ERROR(CheckRange("scored rows", output.targets.size(), 0, kMaxBatchRows));
     RETURN_IF_ERROR(CheckIds("target token id", output.targets, last_stage.vocabulary_size));
     if (output.return_logits) logit_count += last_stage.vocabulary_size;
-    ids += output.sample.history.size() + 2 * output.sample.logit_bias.size();
+    ids += output.sample.history.size() + output.sample.logit_bias.size() + output.targets.size() +
+           std::max(output.sample.top_logprobs, 0);
   }
-  // An id takes 5 bytes at most, a bias as much as two.
-  RETURN_IF_ERROR(CheckRange("ids of histories and biases of a step", ids, 0, kMaxHeaderBytes / 8));
+  RETURN_IF_ERROR(CheckRange("token ids of the outputs of a step", ids, 0, kMaxOutputIdsPerStep));
   return CheckRange("bytes of logits of a step", logit_count * int64_t{sizeof(float)}, 0,
                     kMaxPayloadBytes);
 }

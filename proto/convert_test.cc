@@ -114,7 +114,9 @@ TEST(ConvertTest, AStepArrivesAsItWasSent) {
     EXPECT_EQ(got->batch.spans[0].first_position, 62);
     EXPECT_EQ(got->batch.spans[0].block_table, sent.batch.spans[0].block_table);
     ASSERT_EQ(got->stages.size(), static_cast<size_t>(stage));
-    if (stage == 2) EXPECT_EQ(got->stages[1].compute_ms, 1.5);
+    if (stage == 2) {
+      EXPECT_EQ(got->stages[1].compute_ms, 1.5);
+    }
   }
 }
 
@@ -294,7 +296,9 @@ TEST_F(Garbled, Outputs) {
   const StageConfig stage = SomeStage(2);
   for (int i = 0; i < kGarbledFrames; ++i) {
     const auto got = DecodeOutputs(Frame(Garble(bytes)), stage);
-    if (got.ok()) EXPECT_TRUE(CheckOutputs(got->outputs, stage).ok());
+    if (got.ok()) {
+      EXPECT_TRUE(CheckOutputs(got->outputs, stage).ok());
+    }
   }
 }
 

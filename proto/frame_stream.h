@@ -3,6 +3,7 @@
 #ifndef BATON_PROTO_FRAME_STREAM_H_
 #define BATON_PROTO_FRAME_STREAM_H_
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 
@@ -38,19 +39,26 @@ template <typename Stream>
 class SharedWriter {
  public:
   void Attach(Stream* stream) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::timed_mutex> lock(mutex_);
     stream_ = stream;
   }
+  // Waits for a write under way; one into a stream that nobody reads may wait for ever.
   void Detach() { Attach(nullptr); }
+  // The same; false when a write was still under way after `timeout`.
+  bool DetachWithin(std::chrono::milliseconds timeout) {
+    std::unique_lock<std::timed_mutex> lock(mutex_, timeout);
+    if (lock) stream_ = nullptr;
+    return lock.owns_lock();
+  }
   // False when the stream is gone or broken.
   template <typename Message>
   bool Write(const Message& message) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<std::timed_mutex> lock(mutex_);
     return stream_ != nullptr && stream_->Write(message);
   }
 
  private:
-  std::mutex mutex_;
+  std::timed_mutex mutex_;
   Stream* stream_ = nullptr;
 };
 

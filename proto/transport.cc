@@ -71,6 +71,7 @@ std::shared_ptr<grpc::Channel> Dial(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeout.count());
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kDialTimeout.count());  // of one attempt
   // A worker is dialled as it was named, whatever proxy the environment is set up for.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // Workers share no connection: one that dies must not be mistaken for another.

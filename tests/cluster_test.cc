@@ -597,8 +597,10 @@ TEST_F(RawWorker, SaysThatItsNeighbourCannotBeReached) {
   config_.role.layers = {0, 1};
   config_.next_address = "127.0.0.1:1";
   Lease();
-  EXPECT_THAT(ChainRefusal(config_), HasSubstr("cannot reach stage 1 at 127.0.0.1:1"));
-  EXPECT_THAT(LeaseFailure(), HasSubstr("cannot reach stage 1 at 127.0.0.1:1"));
+  EXPECT_THAT(ChainRefusal(config_),
+              HasSubstr("stage 0 cannot connect to stage 1 at 127.0.0.1:1: Connection refused"));
+  EXPECT_THAT(LeaseFailure(),
+              HasSubstr("stage 0 cannot connect to stage 1 at 127.0.0.1:1: Connection refused"));
 }
 
 TEST(WorkerServerTest, SaysThatAPortIsInUse) {

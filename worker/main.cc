@@ -48,9 +48,14 @@ struct Flags {
   int lifeline = -1;  // a descriptor; -1: none
 };
 
-int Say(const absl::Status& status, int code) {
+int SayError(const absl::Status& status) {
   std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
-  return code;
+  return kExitError;
+}
+
+int SayWrongUsage(absl::string_view message) {
+  std::fprintf(stderr, "error: %s (worker --help)\n", std::string(message).c_str());
+  return kExitUsage;
 }
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -116,17 +121,15 @@ void RemoveSocket(const std::string& address) {
   std::filesystem::remove(path.parent_path(), error);
 }
 
-absl::Status Serve(const Flags& flags) {
+absl::Status Serve(const Flags& flags, Isa isa) {
   StageLoaderOptions options;
   options.model_file = FromHere(flags.model);
   options.model_folder = FromHere(flags.models);
   options.thread_count = flags.threads;
-  options.isa = BestIsa();
-  if (!flags.isa.empty()) {
-    ASSIGN_OR_RETURN(options.isa, ParseIsa(flags.isa));
-  }
+  options.isa = isa;
   ASSIGN_OR_RETURN(StageLoader loader, MakeStageLoader(options));
 
+  signal(SIGPIPE, SIG_IGN);
   const sigset_t signals = StopSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // in all threads that are started from here on
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
@@ -135,8 +138,11 @@ absl::Status Serve(const Flags& flags) {
   ASSIGN_OR_RETURN(auto server, WorkerServer::Start({.listen = flags.listen,
                                                      .advertised_address = flags.advertise,
                                                      .loader = std::move(loader)}));
-  std::fprintf(stderr, "listening on %s\n", server->address().c_str());
-  if (flags.lifeline >= 0 && write(flags.lifeline, "R", 1) != 1) spdlog::info("nobody waits");
+  if (flags.lifeline < 0) {
+    std::fprintf(stderr, "listening on %s\n", server->address().c_str());
+  } else if (write(flags.lifeline, "R", 1) != 1) {
+    spdlog::info("nobody waits for this worker");
+  }
 
   pollfd stop[2] = {{.fd = signal_fd, .events = POLLIN, .revents = 0},
                     {.fd = flags.lifeline, .events = POLLIN, .revents = 0}};
@@ -164,15 +170,17 @@ int Main(int argc, char** argv) {
     std::printf("%s", app.help().c_str());
     return 0;
   } catch (const CLI::Error& error) {
-    std::fprintf(stderr, "error: %s (worker --help)\n", error.what());
-    return kExitUsage;
+    return SayWrongUsage(error.what());
   }
   spdlog::set_level(flags.verbose ? spdlog::level::info : spdlog::level::warn);
-  // The lifeline alone would do; the kernel's signal also ends a worker that is stuck.
-  if (flags.lifeline >= 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // The lifeline tells it too; the signal also reaches a worker that has not got so far.
+  if (flags.lifeline >= 0) prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (flags.threads == 0) flags.threads = std::max(1u, std::thread::hardware_concurrency());
-  if (absl::Status status = CheckFlags(flags); !status.ok()) return Say(status, kExitUsage);
-  if (absl::Status status = Serve(flags); !status.ok()) return Say(status, kExitError);
+  const absl::StatusOr<Isa> isa = flags.isa.empty() ? BestIsa() : ParseIsa(flags.isa);
+  if (absl::IsFailedPrecondition(isa.status())) return SayError(isa.status());
+  if (!isa.ok()) return SayWrongUsage(isa.status().message());
+  if (absl::Status status = CheckFlags(flags); !status.ok()) return SayWrongUsage(status.message());
+  if (absl::Status status = Serve(flags, *isa); !status.ok()) return SayError(status);
   return 0;
 }
 

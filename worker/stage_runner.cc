@@ -11,6 +11,9 @@
 namespace baton {
 namespace {
 
+// A peer that reads takes less to let a write through.
+constexpr std::chrono::milliseconds kDetachGrace{100};
+
 double MillisecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
       .count();
@@ -65,17 +68,19 @@ absl::Status StageRunner::Serve(Edge edge, grpc::ServerContext& context,
       return absl::FailedPreconditionError(absl::StrCat(
           "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
     }
-    if (incoming.context != nullptr) {
+    if (std::exchange(incoming.was_opened, true)) {
       return absl::AlreadyExistsError(
-          absl::StrCat("stage ", config_.stage_index, " is connected already"));
+          absl::StrCat("stage ", config_.stage_index, " was connected already"));
     }
     incoming.context = &context;
   }
   incoming.writer.Attach(&stream);
   const absl::Status status = edge == Edge::kChain ? ServeChain(stream) : ServeResults(stream);
-  // Frees a thread that is still writing into a stream nobody reads.
-  context.TryCancel();
-  incoming.writer.Detach();
+  // Cancelling frees a thread that writes into a stream nobody reads, but drops the status.
+  if (!incoming.writer.DetachWithin(kDetachGrace)) {
+    context.TryCancel();
+    incoming.writer.Detach();
+  }
   std::lock_guard<std::mutex> lock(mutex_);
   incoming.context = nullptr;
   return status;
@@ -98,11 +103,6 @@ absl::Status StageRunner::ServeChain(FrameServerStream& stream) {
 // Dials, and waits until everything behind is wired too: its first credits say so.
 absl::Status StageRunner::ConnectNext() {
   std::shared_ptr<grpc::Channel> channel = Dial(config_.next_address);
-  const absl::string_view next = config_.next_address;
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kDialTimeout)) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot reach stage ", config_.stage_index + 1, " at ", next));
-  }
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return absl::AbortedError("this stage has ended");
@@ -115,9 +115,9 @@ absl::Status StageRunner::ConnectNext() {
   if (!next_stream_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
       !next_stream_->Read(&frame)) {
     const absl::Status reason = FromGrpc(next_stream_->Finish());
-    return absl::Status(absl::StatusCode::kUnavailable,
-                        absl::StrCat("stage ", config_.stage_index + 1, " at ", next,
-                                     " refuses the edge: ", reason.message()));
+    return absl::UnavailableError(absl::StrCat(
+        "stage ", config_.stage_index, " cannot connect to stage ", config_.stage_index + 1, " at ",
+        config_.next_address, ": ", reason.message()));
   }
   RETURN_IF_ERROR(DecodeFrame(frame, &credit, nullptr));
   next_credits_.Add(credit.steps());

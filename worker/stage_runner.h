@@ -73,7 +73,8 @@ class StageRunner {
 
   // The streams that others open to this stage.
   struct Incoming {
-    grpc::ServerContext* context = nullptr;
+    grpc::ServerContext* context = nullptr;  // while it is open
+    bool was_opened = false;                 // an edge that broke ends the stage: never again
     SharedWriter<FrameServerStream> writer;
   };
 

@@ -30,7 +30,7 @@ class WorkerProcess {
  public:
   // Starts `binary` with `arguments`. Its stderr is kept in memory. Internal when it cannot be
   // started, naming the binary.
-  // REQUIRES: the calling thread lives as long as this object; the kernel kills the worker with it.
+  // REQUIRES: the calling thread lives as long as this object; the kernel ends the worker with it.
   static absl::StatusOr<std::unique_ptr<WorkerProcess>> Start(
       const std::string& binary, const std::vector<std::string>& arguments);
   // Ends the process, by SIGKILL where it does not go by itself, and waits for it.
