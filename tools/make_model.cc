@@ -20,14 +20,28 @@ std::string FromWorkingDirectory(const std::string& path) {
 }
 
 // Small enough to be instant, wide enough for every tensor type.
-baton::ModelOptions TinyShape(baton::TensorType type) {
+baton::ModelOptions TinyShape() {
   baton::ModelOptions options;
   options.layer_count = 4;
   options.width = 256;
   options.feed_forward_size = 512;
   options.vocabulary_size = 512;
-  options.type = type;
   return options;
+}
+
+// Flags that change one thing of the shape.
+void AddShapeFlags(CLI::App& app, baton::ModelOptions& options) {
+  app.add_option("--layers", options.layer_count)->check(CLI::PositiveNumber);
+  app.add_option("--width", options.width, "of a hidden row")->check(CLI::PositiveNumber);
+  app.add_option("--heads", options.head_count)->check(CLI::PositiveNumber);
+  app.add_option("--kv-heads", options.kv_head_count)->check(CLI::PositiveNumber);
+  app.add_option("--feed-forward", options.feed_forward_size)->check(CLI::PositiveNumber);
+  app.add_option("--experts", options.expert_count)->check(CLI::NonNegativeNumber);
+  app.add_option("--vocabulary", options.vocabulary_size)
+      ->check(CLI::Range(baton::kMinVocabulary, 1 << 20));
+  app.add_option("--context", options.context_length)->check(CLI::PositiveNumber);
+  app.add_flag("--tied", options.tied_output, "the output matrix is the embedding");
+  app.add_option("--seed", options.seed, "same seed, same bytes")->capture_default_str();
 }
 
 const baton::TypeTraits* FindTypeByName(const std::string& name) {
@@ -41,15 +55,19 @@ const baton::TypeTraits* FindTypeByName(const std::string& name) {
 
 int main(int argc, char** argv) {
   CLI::App app("Writes a random model of the llama architecture.");
-  std::string shape = "tiny";
+  baton::ModelOptions options = TinyShape();
   std::string type_name = "Q4_0";
   std::string out;
-  uint64_t seed = 1;
-  app.add_option("--shape", shape, "tiny, or tinyllama (1.1 billion weights)")
+  app.add_option_function<std::string>(
+         "--shape",
+         [&options](const std::string& shape) {
+           if (shape == "tinyllama") options = baton::TinyLlamaShape(options.type);
+         },
+         "tiny, or tinyllama (1.1 billion weights); the flags after it change one thing each")
       ->check(CLI::IsMember({"tiny", "tinyllama"}))
-      ->capture_default_str();
+      ->trigger_on_parse();
+  AddShapeFlags(app, options);
   app.add_option("--type", type_name, "tensor type of the matrices")->capture_default_str();
-  app.add_option("--seed", seed, "same seed, same bytes")->capture_default_str();
   app.add_option("--out", out, "the file to write")->required()->check([](const std::string& path) {
     return path.empty() ? "the path is empty" : "";
   });
@@ -63,9 +81,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "error: '%s' is no tensor type\n", type_name.c_str());
     return 2;
   }
-  baton::ModelOptions options =
-      shape == "tinyllama" ? baton::TinyLlamaShape(traits->type) : TinyShape(traits->type);
-  options.seed = seed;
+  options.type = traits->type;
   const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out));
   if (!status.ok()) {
     std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());

@@ -1,0 +1,122 @@
+#include "coordinator/cluster/worker_link.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "proto/transport.h"
+
+namespace baton {
+namespace {
+
+// A socket closes a moment before its process can be waited for.
+constexpr std::chrono::milliseconds kEndGrace{200};
+constexpr std::chrono::milliseconds kEndPoll{5};
+
+std::string FullName(const WorkerEndpoint& endpoint, const LayerRange& layers) {
+  return absl::StrCat(endpoint.name, " (", endpoint.detail, endpoint.detail.empty() ? "" : ", ",
+                      "layers ", layers.begin, "-", layers.end - 1, ")");
+}
+
+}  // namespace
+
+WorkerLink::WorkerLink(WorkerEndpoint endpoint, LayerRange layers)
+    : endpoint_(std::move(endpoint)),
+      name_(FullName(endpoint_, layers)),
+      neighbour_address_(endpoint_.address),
+      channel_(Dial(endpoint_.address)),
+      stub_(wire::Worker::NewStub(channel_)) {}
+
+WorkerLink::~WorkerLink() { Release(); }
+
+absl::Status WorkerLink::Hello(const Versions& versions) {
+  grpc::ClientContext context;
+  SetDeadline(context, kDialTimeout);
+  wire::HelloRequest request;
+  ToWire(versions, request.mutable_versions());
+  wire::HelloReply reply;
+  const grpc::Status status = stub_->Hello(&context, request, &reply);
+  if (status.error_code() == grpc::StatusCode::UNIMPLEMENTED) {
+    return absl::UnavailableError(absl::StrCat(endpoint_.name, " is no Baton worker"));
+  }
+  if (!status.ok()) {
+    if (const auto ended = AwaitEnd()) return Blame(absl::UnavailableError(""));
+    return absl::UnavailableError(
+        absl::StrCat("cannot reach ", endpoint_.name, ": ", FromGrpc(status).message()));
+  }
+  RETURN_IF_ERROR(CheckVersions(versions, reply.versions(), endpoint_.name));
+  if (reply.advertised_address().empty()) return absl::OkStatus();
+  const absl::StatusOr<Address> address = ParseAddress(reply.advertised_address());
+  if (!address.ok()) return Blame(address.status());
+  neighbour_address_ = address->ToString();
+  return absl::OkStatus();
+}
+
+void WorkerLink::Lease(const StageConfig& config, Events events) {
+  thread_ = std::thread([this, config, events = std::move(events)] { HoldLease(config, events); });
+}
+
+void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
+  auto stream = stub_->Configure(&context_);
+  stream->Write(ToWire(config));
+  wire::ConfigureEvent event;
+  while (stream->Read(&event)) {
+    if (event.has_progress()) {
+      events.progress(event.progress().bytes_done(), event.progress().bytes_total());
+    } else if (event.has_loaded()) {
+      events.loaded();
+    } else if (event.has_failed()) {
+      events.failed(Named(FromWire(event.failed().failure())), event.failed().neighbour());
+    }
+  }
+  const absl::Status status = FromGrpc(stream->Finish());
+  const bool lost = status.ok() || absl::IsUnavailable(status);
+  events.failed(Blame(lost ? absl::UnavailableError(absl::StrCat(
+                                 "closed the connection", status.message().empty() ? "" : ": ",
+                                 status.message()))
+                           : status),
+                /*indirect=*/false);
+}
+
+void WorkerLink::Release() {
+  context_.TryCancel();
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::StatusOr<StageStats> WorkerLink::Stats(uint64_t epoch) {
+  grpc::ClientContext context;
+  SetDeadline(context, kStatsTimeout);
+  wire::StatsRequest request;
+  request.set_epoch(epoch);
+  wire::StageStats reply;
+  const absl::Status status = FromGrpc(stub_->Stats(&context, request, &reply));
+  if (!status.ok()) return Blame(status);
+  return FromWire(reply);
+}
+
+std::optional<std::string> WorkerLink::AwaitEnd() const {
+  if (endpoint_.how_it_ended == nullptr) return std::nullopt;
+  const auto deadline = std::chrono::steady_clock::now() + kEndGrace;
+  for (;;) {
+    if (auto ended = endpoint_.how_it_ended()) return ended;
+    if (std::chrono::steady_clock::now() > deadline) return std::nullopt;
+    std::this_thread::sleep_for(kEndPoll);
+  }
+}
+
+absl::Status WorkerLink::Blame(const absl::Status& status) const {
+  if (absl::IsUnavailable(status)) {
+    if (const auto ended = AwaitEnd()) {
+      return absl::UnavailableError(absl::StrCat(name_, " ", *ended));
+    }
+  }
+  return Named(status);
+}
+
+absl::Status WorkerLink::Named(const absl::Status& status) const {
+  return absl::Status(status.code(), absl::StrCat(name_, ": ", status.message()));
+}
+
+}  // namespace baton

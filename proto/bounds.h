@@ -1,0 +1,48 @@
+// Bounds on everything that crosses the wire. A number from a peer is compared with its bound
+// before it sizes, indexes or counts anything. (Rows per step: kMaxBatchRows of the engine.)
+#ifndef BATON_PROTO_BOUNDS_H_
+#define BATON_PROTO_BOUNDS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton {
+
+// Stages of a chain. Far above any model's layer count worth splitting; bounds fan-out and timings.
+inline constexpr int kMaxStages = 256;
+// Layers of a model. The deepest published ones have 126.
+inline constexpr int kMaxLayers = 4096;
+// Floats in a hidden row. The widest published model has 18,432.
+inline constexpr int kMaxWidth = 65536;
+// Tokens of a vocabulary. The largest published ones have 262,144.
+inline constexpr int kMaxVocabulary = 1 << 21;
+// Positions of one sequence. Keeps positions far from the end of int32.
+inline constexpr int32_t kMaxContextLength = 1 << 24;
+// KV blocks of a stage: at the smallest block that exists this is more than a machine's memory.
+inline constexpr int32_t kMaxKvBlocks = 1 << 24;
+// Sequences in one step.
+inline constexpr int kMaxSpansPerStep = 4096;
+// Entries of all block tables of a step together: 4 MiB of ids.
+inline constexpr int64_t kMaxBlockIdsPerStep = 1 << 20;
+// Steps that one stage may hold: received, computing or being sent. Covers a slow link's round
+// trip.
+inline constexpr int kMaxWindow = 256;
+// Candidates whose log-probabilities come back for a token.
+inline constexpr int kMaxTopLogprobs = 1024;
+
+// Bytes of a frame's header: the largest batch (block ids and tokens at 5 bytes each) fits, and so
+// does the sampling of a step (histories, biases).
+inline constexpr size_t kMaxHeaderBytes = size_t{16} << 20;
+// Bytes of a frame's payload: 4,096 rows of 8,192 floats, or the logits of 128 spans of 262,144.
+inline constexpr size_t kMaxPayloadBytes = size_t{128} << 20;
+// Bytes of any message, as gRPC is told: its own default of 4 MiB is 256 rows of 4,096 floats.
+inline constexpr size_t kMaxMessageBytes = 4 + kMaxHeaderBytes + kMaxPayloadBytes;
+
+// Bytes of an address or another short text.
+inline constexpr size_t kMaxNameBytes = 512;
+// Bytes of an error's text; a longer one is cut.
+inline constexpr size_t kMaxErrorBytes = 2048;
+
+}  // namespace baton
+
+#endif  // BATON_PROTO_BOUNDS_H_

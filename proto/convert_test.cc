@@ -1,0 +1,312 @@
+#include "proto/convert.h"
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "grpcpp/support/slice.h"
+#include "gtest/gtest.h"
+#include "proto/bounds.h"
+#include "proto/frame.h"
+#include "proto/wire.pb.h"
+
+namespace baton {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kGarbledFrames = 3000;
+
+StageConfig SomeStage(int index) {
+  StageConfig stage;
+  stage.stage_index = index;
+  stage.stage_count = 3;
+  stage.role.embedding = index == 0;
+  stage.role.head = index == 2;
+  stage.layer_count = 6;
+  stage.width = 4;
+  stage.vocabulary_size = 50;
+  stage.kv_block_count = 10;
+  stage.context_length = 64;
+  return stage;
+}
+
+ChainStep SomeStep(int stage) {
+  ChainStep step;
+  step.batch.epoch = 9;
+  step.batch.step = 1234567890123;
+  step.batch.spans.push_back({.tokens = {1, 49}, .first_position = 62, .block_table = {9, 0}});
+  step.batch.spans.push_back({.tokens = {0}, .first_position = 0, .block_table = {}});
+  if (stage > 0) {
+    for (int i = 0; i < 12; ++i) step.batch.hidden.push_back(static_cast<float>(i) * 0.1f);
+  }
+  for (int i = 0; i < stage; ++i) step.stages.push_back({.compute_ms = i + 0.5});
+  return step;
+}
+
+std::vector<OutputSpec> SomeOutputs() {
+  std::vector<OutputSpec> outputs(2);
+  outputs[0].kind = OutputSpec::Kind::kSample;
+  outputs[0].return_logits = true;
+  SampleSpec& sample = outputs[0].sample;
+  sample.params = {.temperature = 0.1f,
+                   .top_k = 7,
+                   .top_p = 0.2f,
+                   .min_p = 0.3f,
+                   .repeat_last_n = -1,
+                   .repeat_penalty = 1.4f,
+                   .frequency_penalty = 0.5f,
+                   .presence_penalty = 0.6f,
+                   .seed = ~uint64_t{0}};
+  sample.counter = 77;
+  sample.history = {4, 5, 6};
+  sample.logit_bias = {{3, -std::numeric_limits<float>::infinity()}, {8, 1.5f}};
+  sample.top_logprobs = 2;
+  outputs[1].kind = OutputSpec::Kind::kScore;
+  outputs[1].first_scored_row = 0;
+  outputs[1].targets = {11};
+  return outputs;
+}
+
+StepOutputs SomeStepOutputs() { return {.epoch = 9, .step = 5, .outputs = SomeOutputs()}; }
+
+StepReply SomeReply() {
+  StepReply reply;
+  reply.result.epoch = 9;
+  reply.result.step = 5;
+  reply.result.stages.resize(3);
+  reply.result.outputs.resize(2);
+  reply.result.outputs[0].sample = {
+      .token = 4, .logprob = -0.25f, .top_logprobs = {{4, -0.25f}, {5, -2.0f}}};
+  reply.result.outputs[0].logits.assign(50, 0.125f);
+  reply.result.outputs[1].scores = {-3.25};
+  return reply;
+}
+
+std::string Bytes(const grpc::ByteBuffer& frame) {
+  std::vector<grpc::Slice> slices;
+  EXPECT_TRUE(grpc::ByteBuffer(frame).Dump(&slices).ok());
+  std::string bytes;
+  for (const grpc::Slice& slice : slices) bytes.append(slice.begin(), slice.end());
+  return bytes;
+}
+
+grpc::ByteBuffer Frame(const std::string& bytes) {
+  grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+TEST(ConvertTest, AStepArrivesAsItWasSent) {
+  for (const int stage : {0, 2}) {
+    const ChainStep sent = SomeStep(stage);
+    const auto got = DecodeStep(EncodeStep(sent), SomeStage(stage));
+    ASSERT_TRUE(got.ok()) << got.status();
+    EXPECT_EQ(got->batch.epoch, 9u);
+    EXPECT_EQ(got->batch.step, 1234567890123u);
+    EXPECT_EQ(got->batch.hidden, sent.batch.hidden);
+    ASSERT_EQ(got->batch.spans.size(), 2u);
+    EXPECT_EQ(got->batch.spans[0].tokens, sent.batch.spans[0].tokens);
+    EXPECT_EQ(got->batch.spans[0].first_position, 62);
+    EXPECT_EQ(got->batch.spans[0].block_table, sent.batch.spans[0].block_table);
+    ASSERT_EQ(got->stages.size(), static_cast<size_t>(stage));
+    if (stage == 2) EXPECT_EQ(got->stages[1].compute_ms, 1.5);
+  }
+}
+
+TEST(ConvertTest, HiddenBitsAreNotTouched) {
+  ChainStep step = SomeStep(1);
+  step.batch.hidden[3] = std::nanf("7");
+  step.batch.hidden[4] = -0.0f;
+  const auto got = DecodeStep(EncodeStep(step), SomeStage(1));
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(std::memcmp(got->batch.hidden.data(), step.batch.hidden.data(), 12 * sizeof(float)), 0);
+}
+
+TEST(ConvertTest, AFailedStepCarriesItsReasonAlone) {
+  ChainStep step = SomeStep(2);
+  step.error = absl::InternalError("row 3 is not finite");
+  step.failed_stage = 1;
+  const auto got = DecodeStep(EncodeStep(step), SomeStage(2));
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->error, step.error);
+  EXPECT_EQ(got->failed_stage, 1);
+  EXPECT_TRUE(got->batch.spans.empty());
+  EXPECT_TRUE(got->batch.hidden.empty());
+  step.failed_stage = 2;  // of a stage that has not run
+  EXPECT_FALSE(DecodeStep(EncodeStep(step), SomeStage(2)).ok());
+}
+
+TEST(ConvertTest, EveryNumberOfABatchHasABound) {
+  const std::vector<std::pair<std::function<void(ChainStep&)>, std::string>> cases = {
+      {[](ChainStep& s) { s.batch.spans.clear(); }, "spans of a step is 0"},
+      {[](ChainStep& s) { s.batch.spans[0].tokens.clear(); }, "rows of a span is 0"},
+      {[](ChainStep& s) { s.batch.spans[0].tokens[1] = 50; }, "token id is 50, expected 0 to 49"},
+      {[](ChainStep& s) { s.batch.spans[0].tokens[1] = -1; }, "token id is -1"},
+      {[](ChainStep& s) { s.batch.spans[0].first_position = -1; }, "first position is -1"},
+      {[](ChainStep& s) { s.batch.spans[0].first_position = 63; }, "last position is 64"},
+      {[](ChainStep& s) { s.batch.spans[0].first_position = INT32_MAX; }, "first position is"},
+      {[](ChainStep& s) { s.batch.spans[0].block_table[0] = 10; }, "KV block id is 10"},
+      {[](ChainStep& s) { s.batch.spans[0].block_table[0] = -7; }, "KV block id is -7"},
+      {[](ChainStep& s) { s.batch.hidden.pop_back(); }, "floats of hidden rows is 11, expected 12"},
+      {[](ChainStep& s) { s.batch.hidden.resize(16); }, "floats of hidden rows is 16"},
+      {[](ChainStep& s) { s.stages.pop_back(); }, "stage timings is 0, expected 1"},
+  };
+  for (const auto& [spoil, expected] : cases) {
+    ChainStep step = SomeStep(1);
+    spoil(step);
+    const auto got = DecodeStep(EncodeStep(step), SomeStage(1));
+    EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument) << expected;
+    EXPECT_THAT(std::string(got.status().message()), HasSubstr(expected));
+  }
+}
+
+TEST(ConvertTest, RowsAndTheirBytesHaveABound) {
+  StageConfig stage = SomeStage(0);
+  stage.context_length = kMaxContextLength;
+  Batch batch;
+  batch.spans.push_back(
+      {.tokens = std::vector<int32_t>(kMaxBatchRows), .first_position = 0, .block_table = {}});
+  EXPECT_TRUE(CheckBatch(batch, stage).ok());
+  stage.width = kMaxWidth;
+  EXPECT_THAT(std::string(CheckBatch(batch, stage).message()),
+              HasSubstr("bytes of hidden rows of a step is"));
+  stage.width = 4;
+  batch.spans.push_back(batch.spans[0]);
+  EXPECT_THAT(std::string(CheckBatch(batch, stage).message()), HasSubstr("rows of a step is"));
+}
+
+TEST(ConvertTest, OutputsArriveAsTheyWereSent) {
+  const StepOutputs sent = SomeStepOutputs();
+  const auto got = DecodeOutputs(EncodeOutputs(sent), SomeStage(2));
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->epoch, 9u);
+  EXPECT_EQ(got->step, 5u);
+  ASSERT_EQ(got->outputs.size(), 2u);
+  const SampleSpec& a = got->outputs[0].sample;
+  const SampleSpec& b = sent.outputs[0].sample;
+  EXPECT_EQ(a.params.temperature, b.params.temperature);
+  EXPECT_EQ(a.params.top_k, b.params.top_k);
+  EXPECT_EQ(a.params.top_p, b.params.top_p);
+  EXPECT_EQ(a.params.min_p, b.params.min_p);
+  EXPECT_EQ(a.params.repeat_last_n, b.params.repeat_last_n);
+  EXPECT_EQ(a.params.repeat_penalty, b.params.repeat_penalty);
+  EXPECT_EQ(a.params.frequency_penalty, b.params.frequency_penalty);
+  EXPECT_EQ(a.params.presence_penalty, b.params.presence_penalty);
+  EXPECT_EQ(a.params.seed, b.params.seed);
+  EXPECT_EQ(a.counter, b.counter);
+  EXPECT_EQ(a.history, b.history);
+  EXPECT_EQ(a.logit_bias, b.logit_bias);
+  EXPECT_EQ(a.top_logprobs, b.top_logprobs);
+  EXPECT_TRUE(got->outputs[0].return_logits);
+  EXPECT_EQ(got->outputs[1].kind, OutputSpec::Kind::kScore);
+  EXPECT_EQ(got->outputs[1].targets, sent.outputs[1].targets);
+}
+
+TEST(ConvertTest, EveryNumberOfAnOutputHasABound) {
+  const std::vector<std::pair<std::function<void(std::vector<OutputSpec>&)>, std::string>> cases = {
+      {[](auto& o) { o.clear(); }, "outputs of a step is 0"},
+      {[](auto& o) { o[0].sample.params.top_p = std::nanf(""); }, "sampling parameter is nan"},
+      {[](auto& o) { o[0].sample.params.temperature = INFINITY; }, "sampling parameter is inf"},
+      {[](auto& o) { o[0].sample.history[2] = 50; }, "token id of history is 50"},
+      {[](auto& o) { o[0].sample.logit_bias[1].first = -1; }, "logit bias is -1"},
+      {[](auto& o) { o[0].sample.logit_bias[1].second = std::nanf(""); }, "logit bias is nan"},
+      {[](auto& o) { o[0].sample.top_logprobs = 1 << 20; }, "top log-probabilities is 1048576"},
+      {[](auto& o) { o[1].targets[0] = 50; }, "target token id is 50"},
+      {[](auto& o) { o[1].first_scored_row = -1; }, "first scored row is -1"},
+  };
+  for (const auto& [spoil, expected] : cases) {
+    StepOutputs outputs = SomeStepOutputs();
+    spoil(outputs.outputs);
+    const auto got = DecodeOutputs(EncodeOutputs(outputs), SomeStage(2));
+    EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument) << expected;
+    EXPECT_THAT(std::string(got.status().message()), HasSubstr(expected));
+  }
+}
+
+TEST(ConvertTest, AResultArrivesAsItWasSent) {
+  const auto got = DecodeReply(EncodeReply(SomeReply()), SomeStage(2), SomeStepOutputs());
+  ASSERT_TRUE(got.ok()) << got.status();
+  const StepReply sent = SomeReply();
+  ASSERT_EQ(got->result.outputs.size(), 2u);
+  EXPECT_EQ(got->result.outputs[0].sample.token, 4);
+  EXPECT_EQ(got->result.outputs[0].sample.logprob, -0.25f);
+  EXPECT_EQ(got->result.outputs[0].sample.top_logprobs, sent.result.outputs[0].sample.top_logprobs);
+  EXPECT_EQ(got->result.outputs[0].logits, sent.result.outputs[0].logits);
+  EXPECT_EQ(got->result.outputs[1].scores, sent.result.outputs[1].scores);
+}
+
+TEST(ConvertTest, AResultMustFitWhatWasAsked) {
+  const std::vector<std::pair<std::function<void(StepReply&)>, std::string>> cases = {
+      {[](StepReply& r) { r.result.step = 6; }, "step 6, expected epoch 9 step 5"},
+      {[](StepReply& r) { r.result.epoch = 8; }, "epoch 8"},
+      {[](StepReply& r) { r.result.outputs.pop_back(); }, "outputs of a result is 1, expected 2"},
+      {[](StepReply& r) { r.result.outputs[0].sample.token = 50; }, "sampled token is 50"},
+      {[](StepReply& r) { r.result.outputs[0].logits.pop_back(); }, "logits of a span is 49"},
+      {[](StepReply& r) { r.result.outputs[1].logits = {1}; }, "logits of a span is 1, expected 0"},
+      {[](StepReply& r) { r.result.outputs[1].scores.clear(); }, "scores of a span is 0"},
+      {[](StepReply& r) { r.result.outputs[0].sample.top_logprobs[0].first = -1; }, "top token"},
+      {[](StepReply& r) { r.result.stages.pop_back(); }, "stage timings is 2, expected 3"},
+  };
+  for (const auto& [spoil, expected] : cases) {
+    StepReply reply = SomeReply();
+    spoil(reply);
+    const auto got = DecodeReply(EncodeReply(reply), SomeStage(2), SomeStepOutputs());
+    EXPECT_EQ(got.status().code(), absl::StatusCode::kInvalidArgument) << expected;
+    EXPECT_THAT(std::string(got.status().message()), HasSubstr(expected));
+  }
+}
+
+// Whatever bytes come, the answer is a Status or a value within all bounds.
+class Garbled : public testing::Test {
+ protected:
+  std::string Garble(std::string bytes) {
+    const int changes = 1 + random_() % 4;
+    for (int i = 0; i < changes; ++i) bytes[random_() % bytes.size()] = random_();
+    if (random_() % 4 == 0) bytes.resize(random_() % bytes.size());
+    if (random_() % 8 == 0) bytes.append(random_() % 9, static_cast<char>(random_()));
+    return bytes;
+  }
+  std::mt19937 random_{20};
+};
+
+TEST_F(Garbled, Steps) {
+  const std::string bytes = Bytes(EncodeStep(SomeStep(1)));
+  const StageConfig stage = SomeStage(1);
+  int refused = 0;
+  for (int i = 0; i < kGarbledFrames; ++i) {
+    const auto got = DecodeStep(Frame(Garble(bytes)), stage);
+    if (!got.ok()) {
+      ++refused;
+    } else if (got->error.ok()) {
+      EXPECT_TRUE(CheckBatch(got->batch, stage).ok());
+    }
+  }
+  EXPECT_GT(refused, kGarbledFrames / 4);
+}
+
+TEST_F(Garbled, Outputs) {
+  const std::string bytes = Bytes(EncodeOutputs(SomeStepOutputs()));
+  const StageConfig stage = SomeStage(2);
+  for (int i = 0; i < kGarbledFrames; ++i) {
+    const auto got = DecodeOutputs(Frame(Garble(bytes)), stage);
+    if (got.ok()) EXPECT_TRUE(CheckOutputs(got->outputs, stage).ok());
+  }
+}
+
+TEST_F(Garbled, Replies) {
+  const std::string bytes = Bytes(EncodeReply(SomeReply()));
+  for (int i = 0; i < kGarbledFrames; ++i) {
+    const auto got = DecodeReply(Frame(Garble(bytes)), SomeStage(2), SomeStepOutputs());
+    if (!got.ok() || !got->error.ok()) continue;
+    EXPECT_EQ(got->result.outputs.size(), 2u);
+    EXPECT_EQ(got->result.outputs[0].logits.size(), 50u);
+  }
+}
+
+}  // namespace
+}  // namespace baton

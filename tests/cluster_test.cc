@@ -1,0 +1,613 @@
+// A chain of workers, each behind its own gRPC server, without a model: what crosses the wire
+// arrives whole, in order, once; what should not cross it is refused; what breaks is named.
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "coordinator/cluster/remote_pipeline.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/convert.h"
+#include "proto/frame.h"
+#include "proto/frame_stream.h"
+#include "proto/handshake.h"
+#include "proto/transport.h"
+#include "proto/wire.grpc.pb.h"
+#include "worker/fake_stage.h"
+#include "worker/worker_server.h"
+
+namespace baton {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::HasSubstr;
+
+constexpr int kWidth = 8;
+constexpr int kVocabulary = 100;
+constexpr auto kPromptly = std::chrono::seconds(2);
+
+ModelIdentity SomeIdentity() {
+  ModelIdentity identity;
+  identity.fill(0xab);
+  return identity;
+}
+
+ModelSpec SomeSpec(int layer_count) {
+  ModelSpec spec;
+  spec.layer_count = layer_count;
+  spec.width = kWidth;
+  spec.vocabulary_size = kVocabulary;
+  return spec;
+}
+
+PipelinePlan EvenPlan(int stages, int layers_each) {
+  PipelinePlan plan;
+  for (int i = 0; i < stages; ++i) {
+    StageRole role;
+    role.layers = {i * layers_each, (i + 1) * layers_each};
+    role.embedding = i == 0;
+    role.head = i == stages - 1;
+    plan.stages.push_back({.role = role});
+  }
+  return plan;
+}
+
+Batch SomeBatch(uint64_t step, std::vector<int32_t> tokens = {3, 1, 4}) {
+  Batch batch;
+  batch.step = step;
+  const int32_t position = static_cast<int32_t>(step % 50);
+  batch.spans.push_back(
+      {.tokens = std::move(tokens), .first_position = position, .block_table = {0, 1, 2, 3}});
+  batch.spans.push_back({.tokens = {7}, .first_position = position + 1, .block_table = {5, 4}});
+  return batch;
+}
+
+std::vector<OutputSpec> SomeOutputs() {
+  std::vector<OutputSpec> outputs(2);
+  outputs[0].kind = OutputSpec::Kind::kSample;
+  outputs[0].return_logits = true;
+  outputs[1].kind = OutputSpec::Kind::kScore;
+  outputs[1].targets = {9};
+  return outputs;
+}
+
+void ExpectEqual(const std::vector<SpanOutput>& a, const std::vector<SpanOutput>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].sample.token, b[i].sample.token);
+    EXPECT_EQ(a[i].sample.logprob, b[i].sample.logprob);
+    EXPECT_EQ(a[i].logits, b[i].logits);
+    EXPECT_EQ(a[i].scores, b[i].scores);
+  }
+}
+
+// What a chain must give, from one stage with all layers.
+std::vector<SpanOutput> Expected(const Batch& batch, int layer_count) {
+  FakeStage stage({.role = EvenPlan(1, layer_count).stages[0].role,
+                   .width = kWidth,
+                   .vocabulary_size = kVocabulary});
+  return std::get<std::vector<SpanOutput>>(*stage.Forward(batch, SomeOutputs()));
+}
+
+// Workers with fake stages in this process, each on a port of its own.
+class Cluster {
+ public:
+  explicit Cluster(int count, FakeStageOptions options = {}, Versions versions = {}) {
+    SilenceTransportLogs();
+    options.width = kWidth;
+    options.vocabulary_size = kVocabulary;
+    for (int i = 0; i < count; ++i) {
+      WorkerServerOptions server;
+      server.listen = "127.0.0.1:0";
+      server.versions = versions;
+      server.loader = [this, options](const StageConfig& config, const ProgressCallback& progress)
+          -> absl::StatusOr<std::unique_ptr<Stage>> {
+        if (config.model_identity != SomeIdentity()) {
+          return absl::NotFoundError("no file of model " + ShortId(config.model_identity));
+        }
+        progress(500, 1000);
+        progress(1000, 1000);
+        ++loads;
+        FakeStageOptions stage = options;
+        stage.role = config.role;
+        return std::make_unique<CountedStage>(stage, &alive);
+      };
+      servers.push_back(*WorkerServer::Start(std::move(server)));
+    }
+  }
+
+  std::vector<WorkerEndpoint> Endpoints() const {
+    std::vector<WorkerEndpoint> endpoints;
+    for (const auto& server : servers) {
+      endpoints.push_back({.address = server->address(), .name = "worker " + server->address()});
+    }
+    return endpoints;
+  }
+
+  absl::StatusOr<std::unique_ptr<RemotePipeline>> Connect(
+      RemotePipelineOptions options = {}, const ModelIdentity& identity = SomeIdentity()) const {
+    const int count = static_cast<int>(servers.size());
+    options.kv_block_count = 16;
+    options.context_length = 100;
+    return RemotePipeline::Connect(Endpoints(), EvenPlan(count, 2), identity, SomeSpec(2 * count),
+                                   options, nullptr);
+  }
+
+  std::atomic<int> loads{0};
+  std::atomic<int> alive{0};
+  std::vector<std::unique_ptr<WorkerServer>> servers;
+
+ private:
+  class CountedStage : public FakeStage {
+   public:
+    CountedStage(const FakeStageOptions& options, std::atomic<int>* alive)
+        : FakeStage(options), alive_(alive) {
+      ++*alive_;
+    }
+    ~CountedStage() override { --*alive_; }
+
+   private:
+    std::atomic<int>* const alive_;
+  };
+};
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPromptly;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return true;
+}
+
+class Chains : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Lengths, Chains, testing::Values(1, 2, 5));
+
+TEST_P(Chains, GiveTheResultsOfOneStageInOrder) {
+  Cluster cluster(GetParam());
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  EXPECT_EQ((*pipeline)->stage_count(), GetParam());
+  constexpr int kSteps = 40;
+  std::thread submitter([&] {
+    for (int i = 0; i < kSteps; ++i) {
+      EXPECT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+    }
+  });
+  for (int i = 0; i < kSteps; ++i) {
+    const auto result = (*pipeline)->Next();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, static_cast<uint64_t>(i));
+    EXPECT_EQ(result->stages.size(), static_cast<size_t>(GetParam()));
+    ExpectEqual(result->outputs, Expected(SomeBatch(i), 2 * GetParam()));
+  }
+  submitter.join();
+  const auto stats = (*pipeline)->Stats();
+  ASSERT_TRUE(stats.ok()) << stats.status();
+  EXPECT_EQ(stats->size(), static_cast<size_t>(GetParam()));
+  EXPECT_EQ(stats->front().weight_bytes, 2000u);
+}
+
+TEST(ClusterTest, ReportsTheProgressOfEveryWorker) {
+  Cluster cluster(2);
+  std::mutex mutex;
+  std::vector<uint64_t> done(2);
+  RemotePipelineOptions options;
+  options.kv_block_count = 16;
+  options.context_length = 100;
+  const auto pipeline =
+      RemotePipeline::Connect(cluster.Endpoints(), EvenPlan(2, 2), SomeIdentity(), SomeSpec(4),
+                              options, [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
+                                std::lock_guard<std::mutex> lock(mutex);
+                                EXPECT_EQ(bytes_total, 1000u);
+                                done[stage] = bytes_done;
+                              });
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  EXPECT_EQ(done, (std::vector<uint64_t>{1000, 1000}));
+}
+
+TEST(ClusterTest, StagesWorkAtTheSameTime) {
+  constexpr milliseconds kCompute{20};
+  constexpr int kSteps = 10;
+  Cluster cluster(3, {.compute_time = kCompute});
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < kSteps; ++i) {
+    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+  }
+  for (int i = 0; i < kSteps; ++i) ASSERT_TRUE((*pipeline)->Next().ok());
+  // One after the other they would take 30 computations; overlapped 12.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kCompute * 22);
+}
+
+TEST(ClusterTest, ASlowStageHoldsBackTheOthers) {
+  std::atomic<int> entered{0};
+  Cluster cluster(2, {.compute_time = milliseconds(10), .on_forward = [&](const Batch& batch) {
+                        if (batch.hidden.empty()) ++entered;
+                      }});
+  RemotePipelineOptions options;
+  options.window = 2;
+  const auto pipeline = cluster.Connect(options);
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  constexpr int kSteps = 30;
+  std::atomic<int> submitted{0};
+  std::thread submitter([&] {
+    for (int i = 0; i < kSteps; ++i) {
+      EXPECT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+      ++submitted;
+    }
+  });
+  for (int i = 0; i < kSteps; ++i) {
+    ASSERT_TRUE((*pipeline)->Next().ok());
+    // Two stages hold two steps each; results that wait here are in nobody's way, but there can be
+    // only as many as were computed.
+    EXPECT_LE(submitted - entered, 3);
+  }
+  submitter.join();
+  EXPECT_EQ(entered, kSteps + 1);  // and the probe
+}
+
+TEST(ClusterTest, AFailedStepEndsAlone) {
+  Cluster cluster(3, {.poison_token = 66, .poison_layer = 2});
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<int32_t> tokens = {1, i == 1 ? 66 : 2};
+    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i, tokens), SomeOutputs()).ok());
+  }
+  EXPECT_TRUE((*pipeline)->Next().ok());
+  const auto failed = (*pipeline)->Next();
+  EXPECT_EQ(failed.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(failed.status().message()),
+              AllOf(HasSubstr("stage 1 on worker " + cluster.servers[1]->address()),
+                    HasSubstr("hidden row 0 after layer 2 is not finite")));
+  const auto next = (*pipeline)->Next();
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->step, 2u);
+}
+
+TEST(ClusterTest, ABatchThatBreaksABoundIsRefusedAtTheDoor) {
+  Cluster cluster(2);
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  Batch batch = SomeBatch(0);
+  batch.spans[0].block_table = {16};
+  const absl::Status status = (*pipeline)->Submit(batch, SomeOutputs());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("KV block id is 16, expected 0 to 15"));
+  EXPECT_FALSE((*pipeline)->Submit(SomeBatch(1), SomeOutputs()).ok());  // a gap
+  ASSERT_TRUE((*pipeline)->Submit(SomeBatch(0), SomeOutputs()).ok());
+  EXPECT_TRUE((*pipeline)->Next().ok());
+}
+
+TEST(ClusterTest, NamesAWorkerThatCannotBeReached) {
+  std::vector<WorkerEndpoint> workers = *ParseWorkerList("127.0.0.1:1");
+  const auto start = std::chrono::steady_clock::now();
+  const auto pipeline =
+      RemotePipeline::Connect(workers, EvenPlan(1, 2), SomeIdentity(), SomeSpec(2), {}, nullptr);
+  EXPECT_THAT(std::string(pipeline.status().message()),
+              AllOf(HasSubstr("cannot reach worker 127.0.0.1:1"), HasSubstr("refused")));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kPromptly);
+}
+
+TEST(ClusterTest, RefusesAnotherBuild) {
+  Cluster cluster(1, {}, {.protocol = 7});
+  const auto pipeline = cluster.Connect();
+  EXPECT_THAT(
+      std::string(pipeline.status().message()),
+      AllOf(HasSubstr(cluster.servers[0]->address()), HasSubstr("protocol version 7, expected 1")));
+  Cluster numeric(1, {}, {.numeric = 3});
+  EXPECT_THAT(std::string(numeric.Connect().status().message()),
+              HasSubstr("numeric contract revision 3, expected 1"));
+  EXPECT_EQ(cluster.loads + numeric.loads, 0);
+}
+
+TEST(ClusterTest, NamesTheWorkerThatHasNoSuchModel) {
+  Cluster cluster(2);
+  ModelIdentity other = SomeIdentity();
+  other[0] = 1;
+  const auto pipeline = cluster.Connect({}, other);
+  EXPECT_THAT(std::string(pipeline.status().message()),
+              AllOf(HasSubstr("worker 127.0.0.1:"), HasSubstr("no file of model 01abababab")));
+}
+
+TEST(ClusterTest, NamesAWorkerThatIsNamedTwice) {
+  EXPECT_THAT(std::string(ParseWorkerList("a:1,b:2,a:1").status().message()),
+              HasSubstr("worker a:1 is named twice"));
+}
+
+TEST(ClusterTest, NamesAWorkerThatVanishes) {
+  for (int gone = 0; gone < 3; ++gone) {
+    Cluster cluster(3);
+    const auto pipeline = cluster.Connect();
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    const std::string name = (*pipeline)->WorkerName(gone);
+    std::thread killer([&] { cluster.servers[gone].reset(); });
+    const auto start = std::chrono::steady_clock::now();
+    const auto result = (*pipeline)->Next();
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(result.status().message()), HasSubstr(name));
+    EXPECT_EQ((*pipeline)->Submit(SomeBatch(0), SomeOutputs()).code(),
+              absl::StatusCode::kUnavailable);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, kPromptly);
+    killer.join();
+  }
+}
+
+TEST(ClusterTest, WorkersDropTheirStagesWhenTheCoordinatorIsGone) {
+  Cluster cluster(3);
+  for (int i = 0; i < 2; ++i) {
+    auto pipeline = cluster.Connect();
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    EXPECT_EQ(cluster.alive, 3);
+    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(0), SomeOutputs()).ok());
+    pipeline->reset();
+    EXPECT_TRUE(Eventually([&] { return cluster.alive == 0; })) << cluster.alive;
+  }
+  EXPECT_EQ(cluster.loads, 6);
+}
+
+TEST(ClusterTest, ALaterCoordinatorTakesOver) {
+  Cluster cluster(2);
+  const auto first = cluster.Connect();
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = cluster.Connect();
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_THAT(std::string((*first)->Next().status().message()),
+              HasSubstr("taken over by a coordinator of epoch"));
+  ASSERT_TRUE((*second)->Submit(SomeBatch(0), SomeOutputs()).ok());
+  EXPECT_TRUE((*second)->Next().ok());
+  EXPECT_TRUE(Eventually([&] { return cluster.alive == 2; })) << cluster.alive;
+}
+
+TEST(ClusterTest, CancelEndsAWaitingNext) {
+  Cluster cluster(1);
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  std::thread canceller([&] {
+    std::this_thread::sleep_for(milliseconds(20));
+    (*pipeline)->Cancel();
+  });
+  EXPECT_EQ((*pipeline)->Next().status().code(), absl::StatusCode::kCancelled);
+  canceller.join();
+}
+
+TEST(ClusterTest, AStageThatHangsDoesNotKeepTheCoordinatorFromLeaving) {
+  Cluster cluster(2, {.compute_time = milliseconds(200)});
+  auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+  }
+  const auto start = std::chrono::steady_clock::now();
+  pipeline->reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, kPromptly);
+}
+
+// One worker, spoken to by hand.
+class RawWorker : public testing::Test {
+ protected:
+  void SetUp() override {
+    config_.epoch = 5;
+    config_.model_identity = SomeIdentity();
+    config_.role = EvenPlan(1, 2).stages[0].role;
+    config_.layer_count = 2;
+    config_.width = kWidth;
+    config_.vocabulary_size = kVocabulary;
+    config_.kv_block_count = 16;
+    config_.context_length = 100;
+    config_.window = 2;
+    channel_ = Dial(cluster_.servers[0]->address());
+    stub_ = wire::Worker::NewStub(channel_);
+  }
+
+  ~RawWorker() override {
+    for (grpc::ClientContext* context : {&lease_context_, &chain_context_, &results_context_}) {
+      context->TryCancel();
+    }
+  }
+
+  void Lease() {
+    lease_ = stub_->Configure(&lease_context_);
+    lease_->Write(ToWire(config_));
+    wire::ConfigureEvent event;
+    while (lease_->Read(&event)) {
+      if (event.has_loaded()) return;
+    }
+    FAIL() << FromGrpc(lease_->Finish());
+  }
+
+  // What the worker says to its coordinator when it gives up the stage.
+  std::string LeaseFailure() {
+    wire::ConfigureEvent event;
+    while (lease_->Read(&event)) {
+      if (event.has_failed()) return event.failed().failure().message();
+    }
+    return "the lease ended without a word";
+  }
+
+  void OpenEdges() {
+    results_ = OpenEdge(Edge::kResults, *channel_, results_context_);
+    chain_ = OpenEdge(Edge::kChain, *channel_, chain_context_);
+    grpc::ByteBuffer frame;
+    ASSERT_TRUE(results_->Write(EncodeFrame(MakeEdgeHello(config_, 0))));
+    ASSERT_TRUE(results_->Read(&frame));
+    ASSERT_TRUE(chain_->Write(EncodeFrame(MakeEdgeHello(config_, 0))));
+    ASSERT_TRUE(chain_->Read(&frame));
+  }
+
+  // What the worker says to one who opens a chain with this hello.
+  std::string ChainRefusal(const StageConfig& config, int to_stage = 0) {
+    grpc::ClientContext context;
+    auto chain = OpenEdge(Edge::kChain, *channel_, context);
+    chain->Write(EncodeFrame(MakeEdgeHello(config, to_stage)));
+    grpc::ByteBuffer frame;
+    if (chain->Read(&frame)) {
+      context.TryCancel();
+      return "accepted";
+    }
+    return chain->Finish().error_message();
+  }
+
+  void SendStep(uint64_t epoch, uint64_t step) {
+    ChainStep message;
+    message.batch = SomeBatch(step);
+    message.batch.epoch = epoch;
+    chain_->Write(EncodeStep(std::move(message)));
+  }
+  void SendOutputs(uint64_t step) {
+    results_->Write(EncodeOutputs({.epoch = 5, .step = step, .outputs = SomeOutputs()}));
+  }
+  absl::StatusOr<StepReply> ReadReply(uint64_t step) {
+    grpc::ByteBuffer frame;
+    if (!results_->Read(&frame)) return FromGrpc(results_->Finish());
+    return DecodeReply(frame, config_, {.epoch = 5, .step = step, .outputs = SomeOutputs()});
+  }
+
+  Cluster cluster_{1};
+  StageConfig config_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<wire::Worker::Stub> stub_;
+  grpc::ClientContext lease_context_, chain_context_, results_context_;
+  std::unique_ptr<grpc::ClientReaderWriter<wire::ConfigureRequest, wire::ConfigureEvent>> lease_;
+  std::unique_ptr<FrameClientStream> chain_, results_;
+};
+
+TEST_F(RawWorker, IgnoresAStepThatComesTwice) {
+  Lease();
+  OpenEdges();
+  for (const uint64_t step : {0, 0, 1, 0, 1, 2}) {
+    SendOutputs(step);
+    SendStep(5, step);
+    grpc::ByteBuffer credit;
+    ASSERT_TRUE(chain_->Read(&credit));  // a duplicate's credit comes back too
+  }
+  for (uint64_t step = 0; step < 3; ++step) {
+    const auto reply = ReadReply(step);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    ExpectEqual(reply->result.outputs, Expected(SomeBatch(step), 2));
+  }
+}
+
+TEST_F(RawWorker, RefusesAGap) {
+  Lease();
+  OpenEdges();
+  SendStep(5, 0);
+  SendStep(5, 2);
+  EXPECT_THAT(LeaseFailure(), HasSubstr("was sent step 2, expected step 1"));
+}
+
+TEST_F(RawWorker, RefusesAStaleEpoch) {
+  Lease();
+  OpenEdges();
+  SendStep(4, 0);
+  EXPECT_THAT(LeaseFailure(), HasSubstr("step of epoch 4, it is of epoch 5"));
+}
+
+TEST_F(RawWorker, RefusesMoreStepsThanItsWindow) {
+  Lease();
+  OpenEdges();
+  for (uint64_t step = 0; step < 3; ++step) SendStep(5, step);  // outputs never come
+  EXPECT_THAT(LeaseFailure(), HasSubstr("was sent more than its 2 steps at once"));
+}
+
+TEST_F(RawWorker, SurvivesGarbageOnTheChain) {
+  for (const std::string& garbage :
+       {std::string("\xff\xff\xff\xff"), std::string("\x05"), std::string(5000, '\x77'),
+        std::string("\x02\0\0\0\xff\xff", 6)}) {
+    config_.epoch++;
+    grpc::ClientContext lease_context, results_context, chain_context;
+    auto lease = stub_->Configure(&lease_context);
+    lease->Write(ToWire(config_));
+    wire::ConfigureEvent event;
+    while (lease->Read(&event) && !event.has_loaded()) {
+    }
+    auto chain = OpenEdge(Edge::kChain, *channel_, chain_context);
+    chain->Write(EncodeFrame(MakeEdgeHello(config_, 0)));
+    grpc::ByteBuffer frame;
+    ASSERT_TRUE(chain->Read(&frame));
+    grpc::Slice slice(garbage);
+    chain->Write(grpc::ByteBuffer(&slice, 1));
+    ASSERT_TRUE(lease->Read(&event));
+    EXPECT_THAT(event.failed().failure().message(), HasSubstr("was sent a wrong message"));
+    EXPECT_FALSE(chain->Read(&frame));
+    lease_context.TryCancel();
+  }
+  EXPECT_TRUE(Eventually([&] { return cluster_.alive == 0; }));
+  const auto pipeline = cluster_.Connect();
+  EXPECT_TRUE(pipeline.ok()) << pipeline.status();
+}
+
+TEST_F(RawWorker, RefusesAnEdgeFromAnotherChain) {
+  EXPECT_THAT(ChainRefusal(config_), HasSubstr("no stage at present"));
+  Lease();
+  StageConfig other = config_;
+  other.epoch = 4;
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("epoch 5"));
+  other = config_;
+  other.versions.numeric = 9;
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("numeric contract revision 9, expected 1"));
+  other = config_;
+  other.model_identity[31] = 0;
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("another model"));
+  other = config_;
+  other.model_identity[0] = 0;
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("model 00ababababab, this stage has abababababab"));
+  other = config_;
+  other.width = 9;
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("width 9, this stage has 8"));
+  other = config_;
+  other.kv_type = "f32";
+  EXPECT_THAT(ChainRefusal(other), HasSubstr("KV type f32, this stage has f16"));
+  EXPECT_THAT(ChainRefusal(config_, 3), HasSubstr("stage 3, this stage has 0"));
+  EXPECT_EQ(ChainRefusal(config_), "accepted");
+}
+
+TEST_F(RawWorker, RefusesALeaseOfALowerEpoch) {
+  Lease();
+  for (const uint64_t epoch : {5, 4}) {
+    config_.epoch = epoch;
+    grpc::ClientContext context;
+    auto lease = stub_->Configure(&context);
+    lease->Write(ToWire(config_));
+    wire::ConfigureEvent event;
+    EXPECT_FALSE(lease->Read(&event));
+    EXPECT_THAT(lease->Finish().error_message(), HasSubstr("held by a coordinator of epoch 5"));
+  }
+}
+
+TEST_F(RawWorker, RefusesARoleThatCannotBe) {
+  config_.role.layers = {1, 9};
+  grpc::ClientContext context;
+  auto lease = stub_->Configure(&context);
+  lease->Write(ToWire(config_));
+  wire::ConfigureEvent event;
+  EXPECT_FALSE(lease->Read(&event));
+  EXPECT_THAT(lease->Finish().error_message(), HasSubstr("end layer is 9, expected 1 to 2"));
+}
+
+TEST_F(RawWorker, SaysThatItsNeighbourCannotBeReached) {
+  config_.stage_count = 2;
+  config_.role.head = false;
+  config_.role.layers = {0, 1};
+  config_.next_address = "127.0.0.1:1";
+  Lease();
+  EXPECT_THAT(ChainRefusal(config_), HasSubstr("cannot reach stage 1 at 127.0.0.1:1"));
+  EXPECT_THAT(LeaseFailure(), HasSubstr("cannot reach stage 1 at 127.0.0.1:1"));
+}
+
+TEST(WorkerServerTest, SaysThatAPortIsInUse) {
+  Cluster cluster(1);
+  const std::string address = cluster.servers[0]->address();
+  const auto second = WorkerServer::Start({.listen = address});
+  EXPECT_EQ(std::string(second.status().message()),
+            "cannot listen on " + address + ": the port is in use");
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Compares the coordinator with recorded results of a reference, model by model.
+
+    tools/check_goldens.py DATA [--real MODEL.gguf] [--only NAME] [--forced]
+
+DATA has models/*.gguf and goldens/NAME.{ref,deqf32}.json: per case `prompt_ids`, the greedy
+`gen_ids`, `top5_per_step`, and the file of the logits at the last prompt position (f32,
+little-endian). `deqf32` goldens have exact weights and activations and are compared with
+--activations f32; `ref` goldens of quantized models round activations and are compared with int8.
+
+Printed for each model and mode: cases whose tokens are all equal, the largest difference of a
+first-step logit, and the centred rms (standard deviation of the difference), as mean over cases;
+beside it the reference's own int8 distance from exact. --forced feeds the golden's own tokens and
+counts other choices where the golden's margin was over 0.8.
+"""
+
+import argparse
+import array
+import glob
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+COORDINATOR = os.path.join(ROOT, "bazel-bin", "coordinator", "coordinator")
+EXACT = ["--activations", "f32", "--cache-type", "f32"]
+INT8 = ["--activations", "int8"]
+# A choice is the golden's to make where its best token led by more than this.
+CLEAR_MARGIN = 0.8
+
+
+def read_floats(path):
+    values = array.array("f")
+    with open(path, "rb") as file:
+        values.frombytes(file.read())
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def distance(one, other):
+    """(largest difference, standard deviation of the difference)"""
+    differences = [a - b for a, b in zip(one, other)]
+    mean = math.fsum(differences) / len(differences)
+    centred = math.fsum((d - mean) ** 2 for d in differences) / len(differences)
+    return max(abs(d) for d in differences), math.sqrt(centred)
+
+
+class Failed(Exception):
+    pass
+
+
+def run(model, ids, count, options):
+    """(generated ids, logits of the first step)"""
+    with tempfile.TemporaryDirectory() as directory:
+        logits = os.path.join(directory, "logits")
+        done = subprocess.run(
+            [COORDINATOR, "--model", model, "--ids", ",".join(map(str, ids)), "-n", str(count),
+             "--temp", "0", "--ignore-eos", "--json", "--logits", logits, *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise Failed((done.stderr.strip().splitlines() or ["no message"])[-1])
+        rows = read_floats(logits)
+        return json.loads(done.stdout)["ids"], rows[:len(rows) // count]
+
+
+def forced_choices(model, case, options):
+    """(steps with a clear margin, those of them where another token was chosen)"""
+    golden, at = case["gen_ids"], 0
+    clear, wrong = 0, 0
+    while at < len(golden):
+        # A free run is a forced one up to and including the first other choice.
+        ids, _ = run(model, case["prompt_ids"] + golden[:at], len(golden) - at, options)
+        for step, chosen in zip(range(at, len(golden)), ids):
+            best, second = case["top5_per_step"][step][:2]
+            is_clear = best[1] - second[1] > CLEAR_MARGIN
+            clear += is_clear
+            if chosen != golden[step]:
+                wrong += is_clear
+                break
+        at = step + 1
+    return clear, wrong
+
+
+def check(model, goldens_folder, golden_name, options, arguments):
+    """One line of the table."""
+    with open(os.path.join(goldens_folder, golden_name)) as file:
+        golden = json.load(file)
+    equal, largest, rms, clear, wrong = 0, 0.0, [], 0, 0
+    for case in golden["cases"]:
+        ids, logits = run(model, case["prompt_ids"], len(case["gen_ids"]),
+                          options + arguments.options)
+        expected = read_floats(os.path.join(goldens_folder, case["first_logits_file"]))
+        if len(expected) != len(logits):
+            raise Failed(f"{len(logits)} logits, expected {len(expected)}")
+        equal += ids == case["gen_ids"]
+        most, centred = distance(logits, expected)
+        largest = max(largest, most)
+        rms.append(centred)
+        if arguments.forced:
+            case_clear, case_wrong = forced_choices(model, case, options + arguments.options)
+            clear, wrong = clear + case_clear, wrong + case_wrong
+    line = (f"{equal}/{len(golden['cases'])} equal   max {largest:9.3g}   "
+            f"rms {sum(rms) / len(rms):8.3g}")
+    if arguments.forced:
+        line += f"   forced {wrong}/{clear} other"
+    return line, equal, len(golden["cases"])
+
+
+def reference_rms(goldens_folder, name):
+    """How far the reference's own int8 is from its exact run, as mean rms; None where unknown."""
+    paths = [os.path.join(goldens_folder, f"{name}.{variant}.json")
+             for variant in ("ref", "deqf32")]
+    if not all(map(os.path.exists, paths)):
+        return None
+    cases = []
+    for path in paths:
+        with open(path) as file:
+            cases.append([read_floats(os.path.join(goldens_folder, case["first_logits_file"]))
+                          for case in json.load(file)["cases"]])
+    all_rms = [distance(one, other)[1] for one, other in zip(*cases)]
+    return sum(all_rms) / len(all_rms)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--real", metavar="MODEL", help="a model kept elsewhere than DATA/models")
+    parser.add_argument("--only", default="", help="names that have this in them")
+    parser.add_argument("--forced", action="store_true", help="also feed the golden's own tokens")
+    parser.add_argument("options", nargs="*", help="after --: further flags of the coordinator")
+    arguments = parser.parse_args()
+
+    models = sorted(glob.glob(os.path.join(arguments.data, "models", "*.gguf")))
+    if arguments.real:
+        models.append(arguments.real)
+    goldens_folder = os.path.join(arguments.data, "goldens")
+    all_equal = True
+    for model in models:
+        name = os.path.basename(model).removesuffix(".gguf")
+        if arguments.only not in name:
+            continue
+        variants = [v for v in ("ref", "deqf32")
+                    if os.path.exists(os.path.join(goldens_folder, f"{name}.{v}.json"))]
+        for variant in variants:
+            # Without a deqf32 golden the reference of an F32 model is the exact one.
+            runs = []
+            if variant == "deqf32" or name.endswith("f32"):
+                runs.append(("exact", EXACT))
+            if name.endswith("f32") is False:
+                runs.append(("int8", INT8))
+            for mode, options in runs:
+                label = f"{name:34} {variant:6} {mode:5}"
+                try:
+                    line, equal, count = check(model, goldens_folder, f"{name}.{variant}.json",
+                                               options, arguments)
+                except Failed as failure:
+                    line, equal, count = f"failed: {failure}", 0, 1
+                if mode == "exact":
+                    all_equal &= equal == count
+                own = reference_rms(goldens_folder, name)
+                if own is not None and variant == "deqf32" and mode == "int8":
+                    line += f"   (reference {own:.3g})"
+                print(label, line, flush=True)
+    return 0 if all_equal else 1
+
+
+sys.exit(main())

@@ -1,0 +1,50 @@
+// A queue between two threads of a worker. It has no bound of its own: what is in it is bounded by
+// the credits of the edge that feeds it.
+#ifndef BATON_WORKER_CLOSABLE_QUEUE_H_
+#define BATON_WORKER_CLOSABLE_QUEUE_H_
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace baton {
+
+// Thread-safe.
+template <typename T>
+class ClosableQueue {
+ public:
+  // Dropped once closed.
+  void Push(T item) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return;
+    items_.push_back(std::move(item));
+    changed_.notify_one();
+  }
+  // Waits for an item; nothing once closed, whatever is still in it.
+  std::optional<T> Pop() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return closed_ || !items_.empty(); });
+    if (closed_) return std::nullopt;
+    T item = std::move(items_.front());
+    items_.pop_front();
+    return item;
+  }
+  void Close() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+    items_.clear();
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<T> items_;
+  bool closed_ = false;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_CLOSABLE_QUEUE_H_

@@ -1,0 +1,110 @@
+// A stage without a model, for tests of what lies between stages: its hidden rows are a function of
+// tokens, positions and layers that any wrong order, loss or mixing of rows changes.
+#ifndef BATON_WORKER_FAKE_STAGE_H_
+#define BATON_WORKER_FAKE_STAGE_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "engine/pipeline/stage.h"
+
+namespace baton {
+
+struct FakeStageOptions {
+  StageRole role = {};
+  int width = 8;
+  int vocabulary_size = 100;
+  std::chrono::milliseconds compute_time{0};
+  int32_t poison_token = -1;  // a batch with this token fails, as if a hidden row were not finite
+  int poison_layer = 0;       // in the stage that has this layer
+  std::function<void(const Batch&)> on_forward = nullptr;
+};
+
+class FakeStage : public Stage {
+ public:
+  explicit FakeStage(FakeStageOptions options) : options_(std::move(options)) {}
+
+  const StageRole& role() const override { return options_.role; }
+
+  absl::StatusOr<StageOutput> Forward(const Batch& batch,
+                                      const std::vector<OutputSpec>& outputs) override {
+    if (options_.on_forward) options_.on_forward(batch);
+    std::this_thread::sleep_for(options_.compute_time);
+    if (IsPoisoned(batch)) {
+      return absl::InternalError(
+          absl::StrCat("hidden row 0 after layer ", options_.poison_layer, " is not finite"));
+    }
+    std::vector<float> hidden = batch.hidden;
+    if (options_.role.embedding) hidden = Embed(batch);
+    for (int layer = options_.role.layers.begin; layer < options_.role.layers.end; ++layer) {
+      for (size_t i = 0; i < hidden.size(); ++i) {
+        hidden[i] = hidden[i] * 0.5f + static_cast<float>(layer + i % options_.width);
+      }
+    }
+    if (!options_.role.head) return StageOutput(std::move(hidden));
+    return StageOutput(Output(batch, hidden, outputs));
+  }
+
+  StageStats Stats() const override {
+    return {.weight_bytes = 1000u * options_.role.layers.size(),
+            .read_bytes = 1000u * options_.role.layers.size(),
+            .resident_bytes = 1};
+  }
+
+ private:
+  bool IsPoisoned(const Batch& batch) const {
+    const LayerRange& layers = options_.role.layers;
+    if (options_.poison_layer < layers.begin || options_.poison_layer >= layers.end) return false;
+    for (const Span& span : batch.spans) {
+      for (const int32_t token : span.tokens) {
+        if (token == options_.poison_token) return true;
+      }
+    }
+    return false;
+  }
+
+  std::vector<float> Embed(const Batch& batch) const {
+    std::vector<float> hidden;
+    for (const Span& span : batch.spans) {
+      for (int row = 0; row < span.row_count(); ++row) {
+        for (int i = 0; i < options_.width; ++i) {
+          hidden.push_back(
+              static_cast<float>(span.tokens[row] * 31 + span.first_position + row + i));
+        }
+      }
+    }
+    return hidden;
+  }
+
+  std::vector<SpanOutput> Output(const Batch& batch, const std::vector<float>& hidden,
+                                 const std::vector<OutputSpec>& outputs) const {
+    std::vector<SpanOutput> result;
+    size_t end = 0;
+    for (size_t s = 0; s < batch.spans.size(); ++s) {
+      end += batch.spans[s].tokens.size() * options_.width;
+      const float last = hidden[end - options_.width];
+      SpanOutput out;
+      if (outputs[s].kind == OutputSpec::Kind::kSample) {
+        out.sample.token = static_cast<int32_t>(last * 16) % options_.vocabulary_size;
+        out.sample.logprob = last;
+        if (outputs[s].return_logits) out.logits.assign(options_.vocabulary_size, last);
+      }
+      for (const int32_t target : outputs[s].targets) out.scores.push_back(last + target);
+      result.push_back(std::move(out));
+    }
+    return result;
+  }
+
+  const FakeStageOptions options_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_FAKE_STAGE_H_

@@ -1,0 +1,82 @@
+#include "worker/model_finder.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "engine/testing/model_maker.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class ModelFinderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / "model_finder";
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ / "deep");
+  }
+
+  std::string Make(const std::string& name, uint64_t seed) {
+    ModelOptions options;
+    options.seed = seed;
+    const std::string path = folder_ / name;
+    EXPECT_TRUE(WriteModel(options, path).ok());
+    return path;
+  }
+
+  static ModelIdentity IdentityOf(const std::string& path) {
+    return *GgufFile::Read(path)->ComputeIdentity();
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(ModelFinderTest, FindsAmongOthers) {
+  Make("a.gguf", 1);
+  const std::string wanted = Make("deep/b.gguf", 2);
+  std::ofstream(folder_ / "broken.gguf") << "GGUF, it says";
+  ModelFinder finder("", folder_);
+  ASSERT_TRUE(finder.Check().ok());
+  for (int i = 0; i < 2; ++i) {  // the second time by what it has learned
+    const auto found = finder.Find(IdentityOf(wanted));
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->path(), wanted);
+  }
+}
+
+TEST_F(ModelFinderTest, SeesThatAFileHasChanged) {
+  const std::string path = Make("a.gguf", 1);
+  const ModelIdentity old = IdentityOf(path);
+  ModelFinder finder(path, "");
+  ASSERT_TRUE(finder.Find(old).ok());
+  Make("a.gguf", 2);
+  fs::last_write_time(path, fs::last_write_time(path) + std::chrono::seconds(1));
+  EXPECT_FALSE(finder.Find(old).ok());
+  EXPECT_TRUE(finder.Find(IdentityOf(path)).ok());
+}
+
+TEST_F(ModelFinderTest, SaysWhereItLooked) {
+  const std::string path = Make("a.gguf", 1);
+  ModelIdentity other = {};
+  other[5] = 0xcd;
+  EXPECT_EQ(std::string(ModelFinder(path, folder_).Find(other).status().message()),
+            "no file of model 0000000000cd as " + path + " or under " + folder_.string() +
+                ", 2 looked at");
+  EXPECT_THAT(std::string(ModelFinder("", "").Find(other).status().message()),
+              HasSubstr("started without --model and --models"));
+}
+
+TEST_F(ModelFinderTest, ChecksWhatItIsGiven) {
+  EXPECT_THAT(std::string(ModelFinder("", "no/such/folder").Check().message()),
+              HasSubstr("no folder no/such/folder"));
+  EXPECT_FALSE(ModelFinder("no/such/file.gguf", "").Check().ok());
+}
+
+}  // namespace
+}  // namespace baton

@@ -1,0 +1,323 @@
+#include "worker/stage_runner.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "proto/frame.h"
+#include "proto/transport.h"
+
+namespace baton {
+namespace {
+
+double MillisecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+}  // namespace
+
+StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage,
+                         FailureCallback on_failure)
+    : config_(std::move(config)), stage_(std::move(stage)), on_failure_(std::move(on_failure)) {
+  threads_.emplace_back([this] { ComputeThread(); });
+  threads_.emplace_back([this] { SendThread(); });
+}
+
+StageRunner::~StageRunner() { Stop(); }
+
+void StageRunner::Stop() {
+  std::vector<std::thread> threads;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopped_ = true;
+    for (const Incoming* edge : {&chain_, &results_}) {
+      if (edge->context != nullptr) edge->context->TryCancel();
+    }
+    if (next_context_ != nullptr) next_context_->TryCancel();
+    threads.swap(threads_);
+    outputs_changed_.notify_all();
+  }
+  inbox_.Close();
+  outbox_.Close();
+  next_credits_.Close();
+  for (std::thread& thread : threads) thread.join();
+  if (!threads.empty()) stage_.reset();
+}
+
+void StageRunner::Fail(const absl::Status& failure, bool neighbour) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_ || failed_) return;
+    failed_ = true;
+  }
+  on_failure_(failure, neighbour);
+}
+
+absl::Status StageRunner::Serve(Edge edge, grpc::ServerContext& context,
+                                FrameServerStream& stream) {
+  Incoming& incoming = edge == Edge::kChain ? chain_ : results_;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return absl::AbortedError("this stage has ended");
+    if (edge == Edge::kResults && !config_.is_last()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
+    }
+    if (incoming.context != nullptr) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("stage ", config_.stage_index, " is connected already"));
+    }
+    incoming.context = &context;
+  }
+  incoming.writer.Attach(&stream);
+  const absl::Status status = edge == Edge::kChain ? ServeChain(stream) : ServeResults(stream);
+  // Frees a thread that is still writing into a stream nobody reads.
+  context.TryCancel();
+  incoming.writer.Detach();
+  std::lock_guard<std::mutex> lock(mutex_);
+  incoming.context = nullptr;
+  return status;
+}
+
+absl::Status StageRunner::ServeChain(FrameServerStream& stream) {
+  if (!config_.is_last()) {
+    const absl::Status connected = ConnectNext();
+    if (!connected.ok()) {
+      Fail(connected, /*neighbour=*/true);
+      return connected;
+    }
+  }
+  GiveCredit(config_.window);
+  const absl::Status status = ReceiveSteps(stream);
+  Fail(status, /*neighbour=*/absl::IsUnavailable(status));
+  return status;
+}
+
+// Dials, and waits until everything behind is wired too: its first credits say so.
+absl::Status StageRunner::ConnectNext() {
+  std::shared_ptr<grpc::Channel> channel = Dial(config_.next_address);
+  const absl::string_view next = config_.next_address;
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kDialTimeout)) {
+    return absl::UnavailableError(
+        absl::StrCat("cannot reach stage ", config_.stage_index + 1, " at ", next));
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return absl::AbortedError("this stage has ended");
+    next_channel_ = channel;
+    next_context_ = std::make_unique<grpc::ClientContext>();
+    next_stream_ = OpenEdge(Edge::kChain, *channel, *next_context_);
+  }
+  grpc::ByteBuffer frame;
+  wire::Credit credit;
+  if (!next_stream_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
+      !next_stream_->Read(&frame)) {
+    const absl::Status reason = FromGrpc(next_stream_->Finish());
+    return absl::Status(absl::StatusCode::kUnavailable,
+                        absl::StrCat("stage ", config_.stage_index + 1, " at ", next,
+                                     " refuses the edge: ", reason.message()));
+  }
+  RETURN_IF_ERROR(DecodeFrame(frame, &credit, nullptr));
+  next_credits_.Add(credit.steps());
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stopped_) return absl::AbortedError("this stage has ended");
+  threads_.emplace_back([this] { CreditThread(); });
+  return absl::OkStatus();
+}
+
+absl::Status StageRunner::ReceiveSteps(FrameServerStream& stream) {
+  grpc::ByteBuffer frame;
+  while (stream.Read(&frame)) {
+    absl::StatusOr<ChainStep> step = DecodeStep(frame, config_);
+    if (!step.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "stage ", config_.stage_index, " was sent a wrong message: ", step.status().message()));
+    }
+    RETURN_IF_ERROR(AcceptStep(*std::move(step)));
+  }
+  return absl::UnavailableError(
+      absl::StrCat("stage ", config_.stage_index, " lost ",
+                   config_.stage_index == 0
+                       ? std::string("the coordinator")
+                       : absl::StrCat("the stage before it, stage ", config_.stage_index - 1)));
+}
+
+absl::Status StageRunner::AcceptStep(ChainStep step) {
+  const Batch& batch = step.batch;
+  if (batch.epoch != config_.epoch) {
+    return absl::AbortedError(absl::StrCat("stage ", config_.stage_index,
+                                           " was sent a step of epoch ", batch.epoch,
+                                           ", it is of epoch ", config_.epoch));
+  }
+  if (batch.step > next_step_) {
+    return absl::FailedPreconditionError(absl::StrCat("stage ", config_.stage_index,
+                                                      " was sent step ", batch.step,
+                                                      ", expected step ", next_step_));
+  }
+  if (batch.step < next_step_) {
+    GiveCredit(1);
+    return absl::OkStatus();
+  }
+  if (steps_inside_.fetch_add(1) >= config_.window) {
+    return absl::ResourceExhaustedError(absl::StrCat("stage ", config_.stage_index,
+                                                     " was sent more than its ", config_.window,
+                                                     " steps at once"));
+  }
+  ++next_step_;
+  inbox_.Push(std::move(step));
+  return absl::OkStatus();
+}
+
+void StageRunner::ComputeThread() {
+  while (std::optional<Job> job = inbox_.Pop()) {
+    if (StatsPromise* promise = std::get_if<StatsPromise>(&*job)) {
+      (*promise)->set_value(stage_->Stats());
+      continue;
+    }
+    std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
+    if (!finished.has_value()) return;
+    outbox_.Push(*std::move(finished));
+  }
+}
+
+// Nothing when the stage was stopped.
+std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
+  std::vector<OutputSpec> outputs;
+  if (config_.is_last()) {
+    std::optional<std::vector<OutputSpec>> taken = TakeOutputs(step.batch.step);
+    if (!taken.has_value()) return std::nullopt;
+    outputs = *std::move(taken);
+  }
+  Finished finished;
+  const auto start = std::chrono::steady_clock::now();
+  if (step.error.ok()) {
+    absl::StatusOr<StageOutput> output = stage_->Forward(step.batch, outputs);
+    if (!output.ok()) {
+      step.error = output.status();
+      step.failed_stage = config_.stage_index;
+    } else if (config_.is_last()) {
+      finished.outputs = std::get<std::vector<SpanOutput>>(*std::move(output));
+    } else {
+      step.batch.hidden = std::get<std::vector<float>>(*std::move(output));
+    }
+  }
+  step.stages.push_back({.compute_ms = MillisecondsSince(start)});
+  finished.step = std::move(step);
+  return finished;
+}
+
+void StageRunner::SendThread() {
+  while (std::optional<Finished> finished = outbox_.Pop()) {
+    if (!SendOn(*std::move(finished))) return;
+    steps_inside_.fetch_sub(1);
+    GiveCredit(1);
+  }
+}
+
+// False when the edge is broken: the thread that reads from it says why.
+bool StageRunner::SendOn(Finished finished) {
+  ChainStep& step = finished.step;
+  if (!config_.is_last()) {
+    return next_credits_.Take() && next_stream_->Write(EncodeStep(std::move(step)));
+  }
+  StepReply reply;
+  reply.result.epoch = step.batch.epoch;
+  reply.result.step = step.batch.step;
+  reply.result.outputs = std::move(finished.outputs);
+  reply.result.stages = std::move(step.stages);
+  reply.error = step.error;
+  reply.failed_stage = step.failed_stage;
+  return results_.writer.Write(EncodeReply(std::move(reply)));
+}
+
+void StageRunner::GiveCredit(uint32_t steps) {
+  wire::Credit credit;
+  credit.set_steps(steps);
+  chain_.writer.Write(EncodeFrame(credit));
+}
+
+void StageRunner::CreditThread() {
+  grpc::ByteBuffer frame;
+  wire::Credit credit;
+  while (next_stream_->Read(&frame)) {
+    if (absl::Status status = DecodeFrame(frame, &credit, nullptr); !status.ok()) {
+      Fail(status, /*neighbour=*/false);
+      return;
+    }
+    next_credits_.Add(credit.steps());
+  }
+  next_credits_.Close();
+  const absl::Status reason = FromGrpc(next_stream_->Finish());
+  Fail(absl::UnavailableError(absl::StrCat("stage ", config_.stage_index, " lost stage ",
+                                           config_.stage_index + 1, " at ", config_.next_address,
+                                           ": ", reason.message())),
+       /*neighbour=*/true);
+}
+
+absl::Status StageRunner::ServeResults(FrameServerStream& stream) {
+  grpc::ByteBuffer frame;
+  stream.Write(EncodeFrame(wire::Credit()));
+  while (stream.Read(&frame)) {
+    absl::StatusOr<StepOutputs> outputs = DecodeOutputs(frame, config_);
+    const absl::Status stored = outputs.ok() ? StoreOutputs(*std::move(outputs)) : outputs.status();
+    if (!stored.ok()) {
+      Fail(stored, /*neighbour=*/false);
+      return stored;
+    }
+  }
+  const absl::Status lost = absl::UnavailableError("the last stage lost the coordinator");
+  Fail(lost, /*neighbour=*/true);
+  return lost;
+}
+
+absl::Status StageRunner::StoreOutputs(StepOutputs outputs) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (outputs.epoch != config_.epoch) {
+    return absl::AbortedError(absl::StrCat("the last stage was sent outputs of epoch ",
+                                           outputs.epoch, ", it is of epoch ", config_.epoch));
+  }
+  if (outputs.step < next_outputs_) return absl::OkStatus();
+  if (outputs.step > next_outputs_) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the last stage was sent the outputs of step ", outputs.step,
+                     ", expected step ", next_outputs_));
+  }
+  // As many steps as can be under way in the whole chain.
+  const size_t limit = static_cast<size_t>(config_.window) * config_.stage_count;
+  if (outputs_.size() >= limit) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the last stage was sent outputs of more than ", limit, " steps at once"));
+  }
+  ++next_outputs_;
+  outputs_.emplace(outputs.step, std::move(outputs.outputs));
+  outputs_changed_.notify_all();
+  return absl::OkStatus();
+}
+
+std::optional<std::vector<OutputSpec>> StageRunner::TakeOutputs(uint64_t step) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  outputs_changed_.wait(lock, [&] { return stopped_ || outputs_.count(step) > 0; });
+  if (stopped_) return std::nullopt;
+  auto node = outputs_.extract(step);
+  return std::move(node.mapped());
+}
+
+absl::StatusOr<StageStats> StageRunner::Stats(std::chrono::milliseconds timeout) {
+  auto promise = std::make_shared<std::promise<StageStats>>();
+  std::future<StageStats> stats = promise->get_future();
+  inbox_.Push(promise);
+  promise.reset();
+  if (stats.wait_for(timeout) != std::future_status::ready) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "stage ", config_.stage_index, " computes for longer than ", timeout.count(), " ms"));
+  }
+  try {
+    return stats.get();
+  } catch (const std::future_error&) {
+    return absl::AbortedError("this stage has ended");
+  }
+}
+
+}  // namespace baton
