@@ -21,10 +21,6 @@ constexpr int64_t kRowBlockBytes = 192 << 10;
 // A multiple of every column tile of the kernels, so that only the last block has a remainder.
 constexpr int64_t kRowBlockMultiple = 12;
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
 
 PackedFormat FormatFor(TensorType type, ActivationMode mode) {
