@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 
 #include "engine/base/check.h"
 #include "engine/quant/blocks.h"
@@ -210,22 +211,54 @@ float LoadFloat(const uint8_t* bytes) {
   if constexpr (format == FloatFormat::kBF16) return BFloat16ToFloat(LoadU16(bytes));
 }
 
-// A number is finite unless all bits of its exponent are set.
+// The integer that holds a number of this format, and the bits of its exponent: the number is
+// finite unless all of them are set.
+template <FloatFormat format>
+struct FloatBits {
+  using Type = uint16_t;
+  static constexpr Type kExponent = format == FloatFormat::kF16 ? 0x7C00 : 0x7F80;
+};
+template <>
+struct FloatBits<FloatFormat::kF32> {
+  using Type = uint32_t;
+  static constexpr Type kExponent = 0x7F800000;
+};
+
 template <FloatFormat format>
 bool IsFinite(const uint8_t* bytes) {
-  if constexpr (format == FloatFormat::kF32) return (~LoadU16(bytes + 2) & 0x7F80) != 0;
-  if constexpr (format == FloatFormat::kF16) return (~LoadU16(bytes) & 0x7C00) != 0;
-  if constexpr (format == FloatFormat::kBF16) return (~LoadU16(bytes) & 0x7F80) != 0;
+  using Bits = FloatBits<format>;
+  if constexpr (format == FloatFormat::kF32) {
+    return (LoadU32(bytes) & Bits::kExponent) != Bits::kExponent;
+  } else {
+    return (LoadU16(bytes) & Bits::kExponent) != Bits::kExponent;
+  }
+}
+
+// Numbers checked at once: a loop of fixed length without an exit, which compilers vectorize.
+constexpr size_t kRun = 256;
+
+// Whether kRun numbers, one right after the other, are finite. Whole models are scanned with it.
+template <FloatFormat format>
+bool IsFiniteRun(const uint8_t* bytes) {
+  static_assert(std::endian::native == std::endian::little);
+  using Bits = FloatBits<format>;
+  typename Bits::Type numbers[kRun];
+  std::memcpy(numbers, bytes, sizeof(numbers));
+  typename Bits::Type bad = 0;
+  for (size_t i = 0; i < kRun; ++i) bad |= (numbers[i] & Bits::kExponent) == Bits::kExponent;
+  return bad == 0;
 }
 
 // Index of the first block whose number at `offset` is not finite; block_count if there is none.
 template <FloatFormat format>
 size_t FirstNonFinite(const uint8_t* blocks, size_t block_count, size_t block_bytes,
                       size_t offset) {
-  for (size_t b = 0; b < block_count; ++b) {
-    if (!IsFinite<format>(blocks + b * block_bytes + offset)) return b;
+  size_t b = 0;
+  if (block_bytes == sizeof(typename FloatBits<format>::Type)) {
+    while (b + kRun <= block_count && IsFiniteRun<format>(blocks + b * block_bytes)) b += kRun;
   }
-  return block_count;
+  while (b < block_count && IsFinite<format>(blocks + b * block_bytes + offset)) ++b;
+  return b;
 }
 
 const char* Describe(float value) {

@@ -1,5 +1,6 @@
 #include "engine/quant/dequantize.h"
 
+#include <algorithm>
 #include <bit>
 #include <set>
 #include <string>
@@ -100,6 +101,24 @@ TEST(FindNonFiniteTest, FindsFloatsAndBFloats) {
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->byte, 4u);
   EXPECT_EQ(found->what, "weight is nan");
+}
+
+// Long rows of floats are scanned in runs: a bad one is found wherever it is.
+TEST(FindNonFiniteTest, FindsOneAmongMany) {
+  constexpr size_t kElements = 1000;
+  for (TensorType type : {TensorType::kF32, TensorType::kF16, TensorType::kBF16}) {
+    const size_t bytes = TraitsOf(type).block_bytes;
+    std::vector<uint8_t> weights(kElements * bytes, 0x3B);
+    EXPECT_FALSE(FindNonFinite(type, weights.data(), kElements).has_value());
+    for (size_t i = 0; i < kElements; ++i) {
+      std::vector<uint8_t> damaged = weights;
+      std::fill_n(damaged.begin() + static_cast<long>(i * bytes), bytes, uint8_t{0xFF});
+      const std::optional<NonFinite> found = FindNonFinite(type, damaged.data(), kElements);
+      ASSERT_TRUE(found.has_value()) << TraitsOf(type).name << " " << i;
+      ASSERT_EQ(found->block, i);
+      ASSERT_EQ(found->byte, i * bytes);
+    }
+  }
 }
 
 TEST(FindNonFiniteTest, ReportsTheFirst) {
