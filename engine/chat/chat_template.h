@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/tokenizer/text_piece.h"
 
 namespace baton {
 
@@ -18,6 +19,10 @@ struct ChatMessage {
   std::string content;
 };
 
+// How one family writes a conversation.
+struct ChatFamily;
+
+// Immutable, so thread-safe; cheap to copy.
 class ChatTemplate {
  public:
   // From the template's text as it stands in the file. FailedPrecondition when it is not
@@ -25,15 +30,37 @@ class ChatTemplate {
   static absl::StatusOr<ChatTemplate> FromTemplateText(absl::string_view text);
   // "chatml", "llama2", "llama3", "zephyr", "gemma", ...; InvalidArgument lists the names.
   static absl::StatusOr<ChatTemplate> FromName(absl::string_view name);
+  static std::vector<std::string> Names();
+
+  // The texts of the model's own BOS and EOS tokens, which some families write between turns.
+  // Empty ones leave the family's usual ones in place.
+  void SetTokens(absl::string_view bos, absl::string_view eos);
 
   const std::string& name() const { return name_; }
-  // The conversation, and the opening of the assistant's turn. BOS is not part of it where the
-  // tokenizer adds one. InvalidArgument where the roles are in an order the family can't express.
+  // What the model hears as system message where the conversation brings none; often empty.
+  const std::string& default_system() const { return default_system_; }
+  // The template starts with BOS. Render leaves it out: it is for the caller to add the id where
+  // the tokenizer does not do so itself.
+  bool starts_with_bos() const { return starts_with_bos_; }
+
+  // The conversation, and the opening of the assistant's turn. InvalidArgument where the roles are
+  // unknown, or in an order that the family can't express; a system message comes first.
   absl::StatusOr<std::string> Render(const std::vector<ChatMessage>& messages) const;
+  // The same text in pieces for Tokenizer::EncodePieces: messages are plain text in it, whatever
+  // special tokens they spell.
+  absl::StatusOr<std::vector<TextPiece>> RenderPieces(
+      const std::vector<ChatMessage>& messages) const;
 
  private:
+  explicit ChatTemplate(const ChatFamily& family);
+
+  const ChatFamily* family_;
   std::string name_;
-  std::string default_system_;  // inserted where the conversation brings no system message
+  std::string default_system_;
+  std::string bos_;
+  std::string eos_;
+  bool starts_with_bos_;
+  bool trims_ = true;  // this text does trim where its family does
 };
 
 }  // namespace baton

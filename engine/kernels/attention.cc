@@ -38,17 +38,15 @@ void StoreVector(const Kernels& kernels, KvType type, const float* x, int size, 
     return;
   }
   // The same rounding as activations have: scale = max / 127 (kept as a half), q to nearest even.
+  static_assert(kKvQuantElements == kActivationBlock);
   CHECK(size % kKvQuantElements == 0);
   for (int block = 0; block < size / kKvQuantElements; ++block) {
-    int8_t q[kKvQuantElements];
-    float scale, scaled_sum;
-    int32_t sums[2];
-    const QuantizedRows rows = {q, &scale, sums, &scaled_sum, kKvQuantElements, 1};
-    kernels.quantize_row(x + block * kKvQuantElements, rows, 0);
+    QuantizedBlock quantized;
+    kernels.quantize_row(x + block * kKvQuantElements, {&quantized, 1}, 0);
     for (int i = 0; i < kKvQuantElements; ++i) {
-      out[(block * kKvQuantElements + i) * stride] = static_cast<uint8_t>(q[i]);
+      out[(block * kKvQuantElements + i) * stride] = static_cast<uint8_t>(quantized.values[i]);
     }
-    reinterpret_cast<uint16_t*>(scales)[block * scale_stride] = FloatToHalf(scale);
+    reinterpret_cast<uint16_t*>(scales)[block * scale_stride] = FloatToHalf(quantized.scale);
   }
 }
 

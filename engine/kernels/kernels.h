@@ -41,18 +41,18 @@ inline constexpr int kPackedFormatCount = 13;
 // Blocks whose largest magnitude is below this are rounded to zeros: 127 / max would overflow.
 inline constexpr float kSmallestActivation = 0x1p-100f;
 
-// Rows of activations in int8: for row r and block b,
-//   values[r * columns + 32 b + i]   the rounded x / scale, in [-127, 127]
-//   scales[r * blocks + b]           max |x| / 127
-//   sums[(r * blocks + b) * 2 + h]   sum of values of half h (16 elements)
-//   scaled_sums[r * blocks + b]      scale * float(sum of the block's values)
+// 32 activations of one row in int8.
+struct QuantizedBlock {
+  int8_t values[kActivationBlock];  // x / scale, rounded, in [-127, 127]
+  float scale;                      // max |x| / 127
+  float scaled_sum;                 // scale * float(sum of values)
+  int32_t sums[2];                  // of values, by halves of 16
+};
+
+// Rows of activations in int8: blocks[r * blocks_per_row + b].
 struct QuantizedRows {
-  int8_t* values;
-  float* scales;
-  int32_t* sums;
-  float* scaled_sums;
-  int64_t columns;  // a multiple of 32
-  int64_t blocks;   // columns / 32
+  QuantizedBlock* blocks;
+  int64_t blocks_per_row;  // columns / kActivationBlock
 };
 
 // Rows [first, first + count) of the input of a product.

@@ -137,17 +137,8 @@ TEST_F(KernelsTest, ToHalf) {
 }
 
 struct Quantized {
-  explicit Quantized(int64_t columns)
-      : values(columns),
-        scales(columns / 32),
-        sums(columns / 16),
-        scaled_sums(columns / 32),
-        rows{values.data(), scales.data(), sums.data(), scaled_sums.data(), columns, columns / 32} {
-  }
-  std::vector<int8_t> values;
-  std::vector<float> scales;
-  std::vector<int32_t> sums;
-  std::vector<float> scaled_sums;
+  explicit Quantized(int64_t columns) : blocks(columns / 32), rows{blocks.data(), columns / 32} {}
+  std::vector<QuantizedBlock> blocks;
   QuantizedRows rows;
 };
 
@@ -164,10 +155,10 @@ TEST_F(KernelsTest, QuantizeRow) {
   for (const Kernels* fast : FastKernels()) {
     Quantized actual(x.size());
     fast->quantize_row(x.data(), actual.rows, 0);
-    EXPECT_EQ(expected.values, actual.values);
-    EXPECT_EQ(expected.sums, actual.sums);
-    EXPECT_TRUE(SameBits(expected.scales, actual.scales));
-    EXPECT_TRUE(SameBits(expected.scaled_sums, actual.scaled_sums));
+    for (size_t i = 0; i < expected.blocks.size(); ++i) {
+      EXPECT_EQ(std::memcmp(&expected.blocks[i], &actual.blocks[i], sizeof(QuantizedBlock)), 0)
+          << i;
+    }
   }
 }
 
@@ -182,9 +173,9 @@ TEST_F(KernelsTest, QuantizeRowShowsWhatIsNotFinite) {
       x[40] = bad;
       Quantized q(64);
       kernels->quantize_row(x.data(), q.rows, 0);
-      EXPECT_EQ(q.scales[0], 1.0f / 127.0f);
-      EXPECT_TRUE(std::isnan(q.scales[1]));
-      EXPECT_EQ(q.values[40], 0);
+      EXPECT_EQ(q.blocks[0].scale, 1.0f / 127.0f);
+      EXPECT_TRUE(std::isnan(q.blocks[1].scale));
+      EXPECT_EQ(q.blocks[1].values[8], 0);
     }
   }
 }

@@ -21,10 +21,6 @@ constexpr int64_t kRowBlockBytes = 192 << 10;
 // A multiple of every column tile of the kernels, so that only the last block has a remainder.
 constexpr int64_t kRowBlockMultiple = 12;
 
-int64_t RoundUp(int64_t value, int64_t multiple) {
-  return (value + multiple - 1) / multiple * multiple;
-}
-
 bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
 
 PackedFormat FormatFor(TensorType type, ActivationMode mode) {
@@ -110,19 +106,11 @@ void MatMulInput::Set(const Kernels& kernels, ThreadPool& pool, const float* x, 
   quantized_ = {};
   if (!quantize) return;
   CHECK(columns % kActivationBlock == 0);
-  const int64_t blocks = columns / kActivationBlock;
-  const int64_t values_bytes = RoundUp(rows * columns, kBufferAlignment);
-  const int64_t floats_bytes = RoundUp(rows * blocks * 4, kBufferAlignment);
-  const int64_t bytes = values_bytes + 4 * floats_bytes;
-  if (static_cast<int64_t>(memory_.size()) < bytes) memory_ = AlignedBuffer(bytes);
+  const int64_t blocks_per_row = columns / kActivationBlock;
+  const size_t bytes = rows * blocks_per_row * sizeof(QuantizedBlock);
+  if (memory_.size() < bytes) memory_ = AlignedBuffer(bytes);
   CHECK(memory_.data() != nullptr);
-  uint8_t* at = memory_.data();
-  quantized_.values = reinterpret_cast<int8_t*>(at);
-  quantized_.scales = reinterpret_cast<float*>(at += values_bytes);
-  quantized_.scaled_sums = reinterpret_cast<float*>(at += floats_bytes);
-  quantized_.sums = reinterpret_cast<int32_t*>(at += floats_bytes);
-  quantized_.columns = columns;
-  quantized_.blocks = blocks;
+  quantized_ = {memory_.as<QuantizedBlock>(), blocks_per_row};
   // Rounding one row is far less than a task should be.
   constexpr int64_t kRowsPerTask = 8;
   pool.Run((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
@@ -143,7 +131,7 @@ void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, con
 
 void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
             const MatMulInput& x) {
-  const int64_t row_bytes = x.columns() * (x.quantized().values != nullptr ? 1 : 4);
+  const int64_t row_bytes = x.columns() * (x.quantized().blocks != nullptr ? 1 : 4);
   const int64_t row_block = std::max(
       kRowBlockMultiple, kRowBlockBytes / row_bytes / kRowBlockMultiple * kRowBlockMultiple);
   const int64_t row_blocks = (x.rows() + row_block - 1) / row_block;
@@ -159,7 +147,7 @@ void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTar
   for (size_t i = 0; i < targets.size(); ++i) {
     const PackedMatrix& w = *targets[i].w;
     CHECK(w.columns() == x.columns() && targets[i].stride >= w.rows());
-    CHECK(!NeedsQuantizedInput(w) || x.quantized().values != nullptr);
+    CHECK(!NeedsQuantizedInput(w) || x.quantized().blocks != nullptr);
     pieces[i].first_task = task_count;
     pieces[i].groups = std::max<int64_t>(2, kTaskWeightBytes / w.group_bytes() / 2 * 2);
     task_count += (w.group_count() + pieces[i].groups - 1) / pieces[i].groups * row_blocks;

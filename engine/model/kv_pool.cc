@@ -27,13 +27,14 @@ absl::StatusOr<KvPool> KvPool::Create(const ModelSpec& spec, absl::Span<const La
   }
   KvPool pool(KvBlockShape(spec, layers, type), block_count);
   const int64_t bytes = pool.shape_.bytes * block_count;
-  pool.memory_ = AlignedBuffer(bytes);
-  if (pool.memory_.size() != static_cast<size_t>(bytes)) {
+  // Kernels read V in whole vectors, up to 15 elements beyond its last one.
+  pool.memory_ = AlignedBuffer(bytes + kLanes * sizeof(float));
+  if (pool.memory_.data() == nullptr) {
     return absl::ResourceExhaustedError(absl::StrCat("no memory for ", bytes,
                                                      " bytes of KV cache, ", block_count,
                                                      " blocks of ", pool.shape_.bytes, " bytes"));
   }
-  if (poison) std::memset(pool.memory_.data(), 0xff, bytes);
+  if (poison) std::memset(pool.memory_.data(), 0xff, pool.memory_.size());
   return pool;
 }
 

@@ -1,6 +1,7 @@
 #include "engine/tokenizer/special_tokens.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -8,8 +9,17 @@
 namespace baton {
 namespace {
 
+bool IsInside(const TextRange& range, const std::vector<TextRange>& parsed) {
+  const auto after = std::upper_bound(
+      parsed.begin(), parsed.end(), range.begin,
+      [](size_t begin, const TextRange& candidate) { return begin < candidate.begin; });
+  return after != parsed.begin() && range.end <= std::prev(after)->end;
+}
+
 // Cuts every occurrence of one token out of the fragments that are still plain text.
-std::vector<Fragment> CutOne(const SpecialToken& token, const std::vector<Fragment>& fragments) {
+std::vector<Fragment> CutOne(const SpecialToken& token, absl::string_view text,
+                             const std::vector<TextRange>& parsed,
+                             const std::vector<Fragment>& fragments) {
   std::vector<Fragment> result;
   for (const Fragment& fragment : fragments) {
     if (fragment.id != kNoToken) {
@@ -17,12 +27,17 @@ std::vector<Fragment> CutOne(const SpecialToken& token, const std::vector<Fragme
       continue;
     }
     absl::string_view rest = fragment.text;
-    for (size_t at = rest.find(token.text); at != absl::string_view::npos;
-         at = rest.find(token.text)) {
+    for (size_t at = rest.find(token.text); at != absl::string_view::npos;) {
+      const size_t begin = rest.data() - text.data() + at;
+      if (!token.is_text && !IsInside({begin, begin + token.text.size()}, parsed)) {
+        at = rest.find(token.text, at + 1);
+        continue;
+      }
       if (at > 0) result.push_back({rest.substr(0, at)});
       result.push_back({rest.substr(at, token.text.size()), token.id});
       rest.remove_prefix(at + token.text.size());
       if (token.strips_right) rest = absl::StripLeadingAsciiWhitespace(rest);
+      at = rest.find(token.text);
     }
     if (!rest.empty()) result.push_back({rest});
   }
@@ -43,8 +58,7 @@ SpecialTokens::SpecialTokens(std::vector<SpecialToken> tokens) : tokens_(std::mo
   }
 }
 
-std::vector<const SpecialToken*> SpecialTokens::Occurring(absl::string_view text,
-                                                          bool parse_special) const {
+std::vector<const SpecialToken*> SpecialTokens::Occurring(absl::string_view text) const {
   std::vector<bool> seen(tokens_.size());
   for (size_t at = 0; at < text.size(); ++at) {
     for (const size_t length : lengths_[static_cast<uint8_t>(text[at])]) {
@@ -55,16 +69,17 @@ std::vector<const SpecialToken*> SpecialTokens::Occurring(absl::string_view text
   }
   std::vector<const SpecialToken*> occurring;
   for (size_t i = 0; i < tokens_.size(); ++i) {
-    if (seen[i] && (parse_special || tokens_[i].is_text)) occurring.push_back(&tokens_[i]);
+    if (seen[i]) occurring.push_back(&tokens_[i]);
   }
   return occurring;
 }
 
-std::vector<Fragment> SpecialTokens::Cut(absl::string_view text, bool parse_special) const {
+std::vector<Fragment> SpecialTokens::Cut(absl::string_view text,
+                                         const std::vector<TextRange>& parsed) const {
   std::vector<Fragment> fragments;
   if (!text.empty()) fragments.push_back({text});
-  for (const SpecialToken* token : Occurring(text, parse_special)) {
-    fragments = CutOne(*token, fragments);
+  for (const SpecialToken* token : Occurring(text)) {
+    if (token->is_text || !parsed.empty()) fragments = CutOne(*token, text, parsed, fragments);
   }
   return fragments;
 }

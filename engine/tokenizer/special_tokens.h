@@ -20,10 +20,16 @@ struct Fragment {
   int32_t id = kNoToken;
 };
 
+// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin;
+  size_t end;
+};
+
 struct SpecialToken {
   std::string text;  // not empty
   int32_t id;
-  bool is_text = false;       // user-defined: taken also where special tokens are not parsed
+  bool is_text = false;       // user-defined: cut wherever it occurs
   bool strips_right = false;  // swallows the ASCII white space after it
 };
 
@@ -35,12 +41,13 @@ class SpecialTokens {
   SpecialTokens& operator=(SpecialTokens&&) = default;
 
   // Longer tokens first, wherever they stand; then the one with the lower id; then leftmost.
-  // Fragments point into `text`; empty ones are left out.
-  std::vector<Fragment> Cut(absl::string_view text, bool parse_special) const;
+  // Fragments point into `text`; empty ones are left out. Tokens that are no text are cut where
+  // they lie inside one of `parsed`, which ascend and do not touch each other.
+  std::vector<Fragment> Cut(absl::string_view text, const std::vector<TextRange>& parsed) const;
 
  private:
   // Tokens that occur in the text, in the order in which they are cut.
-  std::vector<const SpecialToken*> Occurring(absl::string_view text, bool parse_special) const;
+  std::vector<const SpecialToken*> Occurring(absl::string_view text) const;
 
   std::vector<SpecialToken> tokens_;                      // in the order in which they are cut
   absl::flat_hash_map<absl::string_view, size_t> index_;  // by text; values index tokens_

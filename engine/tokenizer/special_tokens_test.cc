@@ -11,8 +11,10 @@ namespace {
 // "text" for text, "#id" for a token.
 std::vector<std::string> Cut(const SpecialTokens& tokens, absl::string_view text,
                              bool parse_special = true) {
+  std::vector<TextRange> parsed;
+  if (parse_special) parsed.push_back({0, text.size()});
   std::vector<std::string> result;
-  for (const Fragment& fragment : tokens.Cut(text, parse_special)) {
+  for (const Fragment& fragment : tokens.Cut(text, parsed)) {
     result.push_back(fragment.id == kNoToken ? std::string(fragment.text)
                                              : "#" + std::to_string(fragment.id));
   }
@@ -44,6 +46,17 @@ TEST(SpecialTokensTest, EqualLengthsGoByIdThenLeftmost) {
 TEST(SpecialTokensTest, OnlyTextTokensWithoutParsing) {
   const SpecialTokens tokens({{"<s>", 1}, {"  ", 2, /*is_text=*/true}});
   EXPECT_EQ(Cut(tokens, "<s>  x", false), (Strings{"<s>", "#2", "x"}));
+}
+
+TEST(SpecialTokensTest, OnlyInsideParsedRanges) {
+  const SpecialTokens tokens({{"<s>", 1}, {"  ", 2, /*is_text=*/true}});
+  //                         0123456789
+  const std::string text = "<s><s>  <s>";
+  std::vector<int32_t> ids;
+  for (const Fragment& fragment : tokens.Cut(text, {{0, 3}, {4, 7}, {8, 11}})) {
+    ids.push_back(fragment.id);
+  }
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, kNoToken, 2, 1}));
 }
 
 TEST(SpecialTokensTest, StripsWhiteSpaceOnTheRight) {

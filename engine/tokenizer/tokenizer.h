@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/text_piece.h"
 
 namespace baton {
 
@@ -35,6 +36,11 @@ class Tokenizer {
   // ids at all. At most kMaxTextBytes.
   virtual std::vector<int32_t> Encode(absl::string_view text,
                                       const TokenizeOptions& options) const = 0;
+
+  // The same ids as of the text in one run, but special tokens count only where they lie inside
+  // pieces that parse them. Pieces do not otherwise cut the text.
+  virtual std::vector<int32_t> EncodePieces(const std::vector<TextPiece>& pieces,
+                                            bool add_special) const = 0;
 
   // The bytes that one token stands for, within a text; special (control) tokens give nothing
   // unless `render_special`. May be part of a UTF-8 character. Empty for ids outside.

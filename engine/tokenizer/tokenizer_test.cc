@@ -207,6 +207,21 @@ TEST(BpeTokenizerTest, MissingPreTokenizerIsTheDefaultOne) {
   EXPECT_TRUE(Make(vocabulary)->lacks_pre_tokenizer());
 }
 
+TEST(TokenizerTest, UsersCannotWriteSpecialTokens) {
+  Vocabulary vocabulary = Bpe({"a b"});
+  Add(&vocabulary, "<|e|>", TokenType::kControl);
+  const auto tokenizer = Make(vocabulary);
+  const Ids plain = tokenizer->Encode("<|e|>", kPlain);
+  Ids expected = {257, 256};
+  expected.insert(expected.end(), plain.begin(), plain.end());
+  expected.push_back(257);
+  EXPECT_EQ(tokenizer->EncodePieces({{"<|e|>a"}, {"b<|e|>", false}, {"<|e|>"}}, false), expected);
+  // Nor finish one that a template began.
+  EXPECT_EQ(tokenizer->EncodePieces({{"<|e"}, {"|>", false}}, false), plain);
+  // Where users write none, the pieces are as good as the whole.
+  EXPECT_EQ(tokenizer->EncodePieces({{"<|"}, {"e|>a"}, {"b", false}}, false), (Ids{257, 256}));
+}
+
 TEST(TokenizerTest, BytesAndUnicodeComeBack) {
   Vocabulary bpe = Bpe({"Ġ a", "a a", "Ã ©"}, "llama-bpe");
   bpe.add_bos = false;

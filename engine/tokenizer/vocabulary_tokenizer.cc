@@ -60,12 +60,37 @@ std::optional<int32_t> VocabularyTokenizer::FindToken(absl::string_view text) co
 
 std::vector<int32_t> VocabularyTokenizer::Encode(absl::string_view text,
                                                  const TokenizeOptions& options) const {
+  std::vector<TextRange> parsed;
+  if (options.parse_special) parsed.push_back({0, text.size()});
+  return EncodeRanges(text, parsed, options.add_special);
+}
+
+std::vector<int32_t> VocabularyTokenizer::EncodePieces(const std::vector<TextPiece>& pieces,
+                                                       bool add_special) const {
+  std::string text;
+  std::vector<TextRange> parsed;
+  for (const TextPiece& piece : pieces) {
+    const size_t begin = text.size();
+    text += piece.text;
+    if (!piece.parse_special || piece.text.empty()) continue;
+    if (!parsed.empty() && parsed.back().end == begin) {
+      parsed.back().end = text.size();
+    } else {
+      parsed.push_back({begin, text.size()});
+    }
+  }
+  return EncodeRanges(text, parsed, add_special);
+}
+
+std::vector<int32_t> VocabularyTokenizer::EncodeRanges(absl::string_view text,
+                                                       const std::vector<TextRange>& parsed,
+                                                       bool add_special) const {
   CHECK(text.size() <= kMaxTextBytes);
   std::vector<int32_t> ids;
   if (text.empty()) return ids;
-  if (options.add_special && adds_bos_) ids.push_back(*bos_);
+  if (add_special && adds_bos_) ids.push_back(*bos_);
   bool starts = true;
-  for (const Fragment& fragment : special_tokens_.Cut(text, options.parse_special)) {
+  for (const Fragment& fragment : special_tokens_.Cut(text, parsed)) {
     if (fragment.id != kNoToken) {
       ids.push_back(fragment.id);
     } else {
@@ -73,7 +98,7 @@ std::vector<int32_t> VocabularyTokenizer::Encode(absl::string_view text,
     }
     starts = fragment.id != kNoToken;
   }
-  if (options.add_special && adds_eos_) ids.push_back(*eos_);
+  if (add_special && adds_eos_) ids.push_back(*eos_);
   return ids;
 }
 

@@ -31,6 +31,8 @@ struct TokenizerDefaults {
 class VocabularyTokenizer : public Tokenizer {
  public:
   std::vector<int32_t> Encode(absl::string_view text, const TokenizeOptions& options) const final;
+  std::vector<int32_t> EncodePieces(const std::vector<TextPiece>& pieces,
+                                    bool add_special) const final;
   std::string Piece(int32_t id, bool render_special) const final;
   std::string Decode(const std::vector<int32_t>& ids, bool render_special) const final;
 
@@ -61,6 +63,8 @@ class VocabularyTokenizer : public Tokenizer {
   std::optional<int32_t> FindToken(absl::string_view text) const;
 
  private:
+  std::vector<int32_t> EncodeRanges(absl::string_view text, const std::vector<TextRange>& parsed,
+                                    bool add_special) const;
   bool IsInside(int32_t id) const { return id >= 0 && id < vocabulary_size(); }
 
   Vocabulary vocabulary_;

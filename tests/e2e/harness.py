@@ -1,5 +1,6 @@
 """Real processes under test: how they are started, timed, killed, and found again as orphans."""
 
+import glob
 import json
 import os
 import re
@@ -204,7 +205,8 @@ class EndToEndTest(unittest.TestCase):
     # --- processes
 
     def environment(self):
-        return {**os.environ, _MARK: self.mark}
+        # Sockets of local workers go where the case can see them.
+        return {**os.environ, _MARK: self.mark, "XDG_RUNTIME_DIR": self.directory}
 
     def start(self, *command, **kwargs):
         return Running([str(word) for word in command], self.environment(), **kwargs)
@@ -263,6 +265,9 @@ class EndToEndTest(unittest.TestCase):
     def expect_no_orphans(self, seconds=ORPHAN_S):
         self.assertTrue(wait_until(lambda: not marked_processes(self.mark), seconds),
                         f"still running: {self.describe_processes()}")
+        sockets = os.path.join(self.directory, "baton-*")
+        self.assertTrue(wait_until(lambda: not glob.glob(sockets), seconds),
+                        f"left behind: {glob.glob(sockets)}")
 
     def describe_processes(self):
         return [_read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode()

@@ -13,9 +13,9 @@ namespace {
 
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   const __m256i magnitude_mask = _mm256_set1_epi32(0x7fffffff);
-  for (int64_t block = 0; block < out.blocks; ++block) {
-    const float* in = x + block * kActivationBlock;
-    const int64_t at = row * out.blocks + block;
+  for (int64_t b = 0; b < out.blocks_per_row; ++b) {
+    const float* in = x + b * kActivationBlock;
+    QuantizedBlock& block = out.blocks[row * out.blocks_per_row + b];
     __m256i max = _mm256_setzero_si256();
     for (int i = 0; i < 4; ++i) {
       max = _mm256_max_epi32(max, _mm256_and_si256(LoadBytes(in + 8 * i), magnitude_mask));
@@ -43,18 +43,17 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
     const __m256i bytes =
         _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(
-        reinterpret_cast<__m256i*>(out.values + row * out.columns + block * kActivationBlock),
-        _mm256_permutevar8x32_epi32(bytes, order));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(block.values),
+                        _mm256_permutevar8x32_epi32(bytes, order));
     for (int h = 0; h < 2; ++h) {
       __m128i s =
           _mm_add_epi32(_mm256_castsi256_si128(sum[h]), _mm256_extracti128_si256(sum[h], 1));
       s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
       s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-      out.sums[2 * at + h] = _mm_cvtsi128_si32(s);
+      block.sums[h] = _mm_cvtsi128_si32(s);
     }
-    out.scales[at] = scale;
-    out.scaled_sums[at] = scale * static_cast<float>(out.sums[2 * at] + out.sums[2 * at + 1]);
+    block.scale = scale;
+    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
   }
 }
 

@@ -97,7 +97,8 @@ struct SuperMinUnit : SuperBlockMin<StripType> {
 // n quads adds 2 n products of at most max(q) * 127, which must stay within 32767.
 // Quad(): bytes `at` to `at` + 31 of a quad: rows at / 4 to at / 4 + 7.
 struct Q4_0 {
-  using Unit = PlainUnit<StripQ4_0>;
+  using Strip = StripQ4_0;
+  using Unit = PlainUnit<Strip>;
   static constexpr Rule kRule = Rule::kScale;
   static constexpr int kOffset = 8, kParts = 1;
   static constexpr bool kSigned = false;
@@ -105,7 +106,8 @@ struct Q4_0 {
   static Scales Get(const Unit&, const StripQ4_0& s, int row) { return FromStrip(s.d + row); }
 };
 struct Q4_1 {
-  using Unit = PlainUnit<StripQ4_1>;
+  using Strip = StripQ4_1;
+  using Unit = PlainUnit<Strip>;
   static constexpr Rule kRule = Rule::kScaleMin;
   static constexpr int kOffset = 0, kParts = 1;
   static constexpr bool kSigned = false;
@@ -115,7 +117,8 @@ struct Q4_1 {
   }
 };
 struct Q5_0 {
-  using Unit = PlainUnit<StripQ5_0>;
+  using Strip = StripQ5_0;
+  using Unit = PlainUnit<Strip>;
   static constexpr Rule kRule = Rule::kScale;
   static constexpr int kOffset = 16, kParts = 2;
   static constexpr bool kSigned = false;
@@ -125,7 +128,8 @@ struct Q5_0 {
   static Scales Get(const Unit&, const StripQ5_0& s, int row) { return FromStrip(s.d + row); }
 };
 struct Q5_1 {
-  using Unit = PlainUnit<StripQ5_1>;
+  using Strip = StripQ5_1;
+  using Unit = PlainUnit<Strip>;
   static constexpr Rule kRule = Rule::kScaleMin;
   static constexpr int kOffset = 0, kParts = 2;
   static constexpr bool kSigned = false;
@@ -138,7 +142,8 @@ struct Q5_1 {
 };
 // Signed weights: |w| times the activation with w's sign.
 struct Q8_0 {
-  using Unit = PlainUnit<StripQ8_0>;
+  using Strip = StripQ8_0;
+  using Unit = PlainUnit<Strip>;
   static constexpr Rule kRule = Rule::kScale;
   static constexpr int kOffset = 0, kParts = 8;
   static constexpr bool kSigned = true;
@@ -148,7 +153,8 @@ struct Q8_0 {
   static Scales Get(const Unit&, const StripQ8_0& s, int row) { return FromStrip(s.d + row); }
 };
 struct Q2_K {
-  using Unit = SuperMinUnit<StripQ2_K>;
+  using Strip = StripQ2_K;
+  using Unit = SuperMinUnit<Strip>;
   static constexpr Rule kRule = Rule::kSubMin;
   static constexpr int kOffset = 0, kParts = 2;
   static constexpr bool kSigned = false;
@@ -172,7 +178,8 @@ struct Q2_K {
   }
 };
 struct Q3_K {
-  using Unit = SuperUnit<StripQ3_K>;
+  using Strip = StripQ3_K;
+  using Unit = SuperUnit<Strip>;
   static constexpr Rule kRule = Rule::kSub;
   static constexpr int kOffset = 4, kParts = 2;
   static constexpr bool kSigned = false;
@@ -193,7 +200,8 @@ inline Scales ScaleMinOfSuper(const SuperMinUnit<StripType>& unit, const StripTy
   return scales;
 }
 struct Q4_K {
-  using Unit = SuperMinUnit<StripQ4_K>;
+  using Strip = StripQ4_K;
+  using Unit = SuperMinUnit<Strip>;
   static constexpr Rule kRule = Rule::kScaleMin;
   static constexpr int kOffset = 0, kParts = 1;
   static constexpr bool kSigned = false;
@@ -203,7 +211,8 @@ struct Q4_K {
   }
 };
 struct Q5_K {
-  using Unit = SuperMinUnit<StripQ5_K>;
+  using Strip = StripQ5_K;
+  using Unit = SuperMinUnit<Strip>;
   static constexpr Rule kRule = Rule::kScaleMin;
   static constexpr int kOffset = 0, kParts = 2;
   static constexpr bool kSigned = false;
@@ -215,7 +224,8 @@ struct Q5_K {
   }
 };
 struct Q6_K {
-  using Unit = SuperUnit<StripQ6_K>;
+  using Strip = StripQ6_K;
+  using Unit = SuperUnit<Strip>;
   static constexpr Rule kRule = Rule::kSub;
   static constexpr int kOffset = 32, kParts = 4;
   static constexpr bool kSigned = false;

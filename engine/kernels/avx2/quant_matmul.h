@@ -14,6 +14,7 @@
 
 #include "engine/kernels/avx2/quant_formats.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/vector/unroll.h"
 
 namespace baton::avx2 {
 
@@ -25,106 +26,116 @@ inline __m256i Broadcast4(const int8_t* values) {
 }
 
 template <bool kSigned>
-inline __m256i MultiplyPairs(__m256i w, __m256i magnitude, __m256i x) {
-  return kSigned ? _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(x, w))
+inline __m256i MultiplyPairs(__m256i w, __m256i x) {
+  return kSigned ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
                  : _mm256_maddubs_epi16(w, x);
 }
 
-// dot[r]: sum of q * x over the strip (kScale*), or of sub-scale * q * x (kSub*), without offset.
-template <typename Format, int kRows, typename Strip>
-[[gnu::always_inline]] inline void DotStrip(const Strip& strip, int at, const Scales& scales,
-                                            const int8_t* const (&x)[kRows],
-                                            __m256i (&dot)[kRows]) {
+inline constexpr int kHalfRows = 8;  // weight rows in a register
+inline constexpr int kHalves = kRowGroup / kHalfRows;
+
+// dot[h][r]: sum of q * x over the strip (kScale*), or of sub-scale * q * x (kSub*), without
+// offset.
+template <typename Format, int kRows>
+[[gnu::always_inline]] inline void DotStrip(const typename Format::Strip& strip,
+                                            const Scales (&scales)[kHalves],
+                                            const QuantizedBlock* const (&x)[kRows],
+                                            __m256i (&dot)[kHalves][kRows]) {
   constexpr int kQuads = 8 / Format::kParts;
   constexpr bool kSub = Format::kRule == Rule::kSub || Format::kRule == Rule::kSubMin;
-  for (int r = 0; r < kRows; ++r) dot[r] = _mm256_setzero_si256();
-#pragma GCC unroll 8
-  for (int part = 0; part < Format::kParts; ++part) {
-    __m256i pairs[kRows];
-#pragma GCC unroll 8
-    for (int i = 0; i < kQuads; ++i) {
-      const int quad = part * kQuads + i;
-      const __m256i w = Format::Quad(strip, quad, at);
-      const __m256i magnitude = Format::kSigned ? _mm256_abs_epi8(w) : w;
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const __m256i product =
-            MultiplyPairs<Format::kSigned>(w, magnitude, Broadcast4(x[r] + 4 * quad));
-        pairs[r] = i == 0 ? product : _mm256_add_epi16(pairs[r], product);
-      }
-    }
-    const __m256i factor = kSub ? scales.sub[part * kQuads / 4] : _mm256_set1_epi16(1);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      dot[r] = _mm256_add_epi32(dot[r], _mm256_madd_epi16(pairs[r], factor));
-    }
-  }
+  Unroll<Format::kParts>([&](auto part) __attribute__((always_inline)) {
+    __m256i pairs[kHalves][kRows];
+    Unroll<kQuads>([&](auto i) __attribute__((always_inline)) {
+      // Quads j and j + 4 share their bytes: one after the other where the sum allows it.
+      constexpr int quad = Format::kParts == 1 ? i / 2 + 4 * (i % 2) : part * kQuads + i;
+      const __m256i w0 = Format::Quad(strip, quad, 0);
+      const __m256i w1 = Format::Quad(strip, quad, 4 * kHalfRows);
+      Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
+        const __m256i v = Broadcast4(x[r]->values + 4 * quad);
+        const __m256i product0 = MultiplyPairs<Format::kSigned>(w0, v);
+        const __m256i product1 = MultiplyPairs<Format::kSigned>(w1, v);
+        pairs[0][r] = i == 0 ? product0 : _mm256_add_epi16(pairs[0][r], product0);
+        pairs[1][r] = i == 0 ? product1 : _mm256_add_epi16(pairs[1][r], product1);
+      });
+    });
+    Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
+      constexpr int h = at / kRows, r = at % kRows;
+      const __m256i factor = kSub ? scales[h].sub[part * kQuads / 4] : _mm256_set1_epi16(1);
+      const __m256i wide = _mm256_madd_epi16(pairs[h][r], factor);
+      dot[h][r] = part == 0 ? wide : _mm256_add_epi32(dot[h][r], wide);
+    });
+  });
 }
 
-// Adds one strip to the sums of eight weight rows and kRows rows of x.
-template <typename Format, int kRows, typename Strip>
-[[gnu::always_inline]] inline void AddStrip(const Strip& strip, int at, const Scales& scales,
-                                            const QuantizedRows& x, int64_t first, int64_t index,
-                                            __m256 (&sum)[kRows]) {
-  const int8_t* values[kRows];
-  for (int r = 0; r < kRows; ++r) values[r] = x.values + (first + r) * x.columns + index * 32;
-  __m256i dot[kRows];
-  DotStrip<Format, kRows>(strip, at, scales, values, dot);
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    const int64_t block = (first + r) * x.blocks + index;
-    const int32_t* sums = x.sums + 2 * block;
-    if constexpr (Format::kRule == Rule::kScale && Format::kOffset != 0) {
-      dot[r] = _mm256_add_epi32(dot[r], _mm256_set1_epi32(-Format::kOffset * (sums[0] + sums[1])));
-    }
-    if constexpr (Format::kRule == Rule::kSub) {
-      // -offset * sum, split over the int16 pair that vpmaddwd adds up: it fits, as |sum| <= 2032.
-      for (int h = 0; h < 2; ++h) {
-        const __m256i half =
-            _mm256_set1_epi16(static_cast<int16_t>(-Format::kOffset / 2 * sums[h]));
-        dot[r] = _mm256_add_epi32(dot[r], _mm256_madd_epi16(scales.sub[h], half));
-      }
-    }
-    const __m256 scale = _mm256_set1_ps(x.scales[block]);
-    sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot[r]), _mm256_mul_ps(scales.d, scale), sum[r]);
-    if constexpr (Format::kRule == Rule::kScaleMin) {
-      sum[r] = _mm256_fmadd_ps(scales.m, _mm256_set1_ps(x.scaled_sums[block]), sum[r]);
-    }
-    if constexpr (Format::kRule == Rule::kSubMin) {
-      const __m256i halves = _mm256_set1_epi32(
-          (sums[0] & 0xffff) | static_cast<int32_t>(static_cast<uint32_t>(sums[1]) << 16));
-      const __m256i minimum = _mm256_madd_epi16(scales.min, halves);
-      sum[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(minimum), _mm256_mul_ps(scales.m, scale), sum[r]);
+// What one strip adds to the sum of eight weight rows and one row of x.
+template <typename Format>
+[[gnu::always_inline]] inline __m256 AddDot(__m256i dot, const Scales& scales,
+                                            const QuantizedBlock& x, __m256 sum) {
+  if constexpr (Format::kRule == Rule::kScale && Format::kOffset != 0) {
+    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(-Format::kOffset * (x.sums[0] + x.sums[1])));
+  }
+  if constexpr (Format::kRule == Rule::kSub) {
+    // -offset * sum, split over the int16 pair that vpmaddwd adds up: it fits, as |sum| <= 2032.
+    for (int h = 0; h < 2; ++h) {
+      const __m256i part =
+          _mm256_set1_epi16(static_cast<int16_t>(-Format::kOffset / 2 * x.sums[h]));
+      dot = _mm256_add_epi32(dot, _mm256_madd_epi16(scales.sub[h], part));
     }
   }
+  const __m256 scale = _mm256_set1_ps(x.scale);
+  sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scales.d, scale), sum);
+  if constexpr (Format::kRule == Rule::kScaleMin) {
+    sum = _mm256_fmadd_ps(scales.m, _mm256_set1_ps(x.scaled_sum), sum);
+  }
+  if constexpr (Format::kRule == Rule::kSubMin) {
+    const uint32_t sums =
+        (static_cast<uint32_t>(x.sums[0]) & 0xffff) | static_cast<uint32_t>(x.sums[1]) << 16;
+    const __m256i minimum =
+        _mm256_madd_epi16(scales.min, _mm256_set1_epi32(static_cast<int32_t>(sums)));
+    sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(minimum), _mm256_mul_ps(scales.m, scale), sum);
+  }
+  return sum;
 }
 
 // One group times kRows rows of x.
 template <typename Format, int kRows>
-void QuantTile(const uint8_t* group, const QuantizedRows& x, int64_t first, float* out,
+void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, float* out,
                int64_t out_stride) {
   using Unit = typename Format::Unit;
   const Unit* units = reinterpret_cast<const Unit*>(group);
-  const int64_t unit_count = x.blocks / Unit::kStrips;
-  for (int row = 0; row < kRowGroup; row += 8) {
-    __m256 sum[kRows];
-    for (int r = 0; r < kRows; ++r) sum[r] = _mm256_setzero_ps();
-    for (int64_t u = 0; u < unit_count; ++u) {
-      for (int s = 0; s < Unit::kStrips; ++s) {
-        const auto& strip = units[u].strips[s];
-        const Scales scales = Format::Get(units[u], strip, row);
-        AddStrip<Format, kRows>(strip, 4 * row, scales, x, first, u * Unit::kStrips + s, sum);
-      }
+  const QuantizedBlock* x[kRows];
+  for (int r = 0; r < kRows; ++r) x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
+  __m256 sum[kHalves][kRows];
+  Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
+    sum[at / kRows][at % kRows] = _mm256_setzero_ps();
+  });
+  for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
+    for (int s = 0; s < Unit::kStrips; ++s) {
+      const typename Format::Strip& strip = units[u].strips[s];
+      Scales scales[kHalves];
+      scales[0] = Format::Get(units[u], strip, 0);
+      scales[1] = Format::Get(units[u], strip, kHalfRows);
+      __m256i dot[kHalves][kRows];
+      DotStrip<Format, kRows>(strip, scales, x, dot);
+      Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
+        constexpr int h = at / kRows, r = at % kRows;
+        sum[h][r] = AddDot<Format>(dot[h][r], scales[h], *x[r], sum[h][r]);
+      });
+      Unroll<kRows>([&](auto r) __attribute__((always_inline)) { ++x[r]; });
     }
-    for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(out + r * out_stride + row, sum[r]);
   }
+  Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
+    constexpr int h = at / kRows, r = at % kRows;
+    _mm256_storeu_ps(out + r * out_stride + kHalfRows * h, sum[h][r]);
+  });
 }
 
 template <typename Format>
 void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
                  const MatMulRows& rows, float* out, int64_t out_stride) {
-  // One register per row for the running sum and one for the present strip: six rows fill the 16.
-  constexpr int kTileRows = 6;
+  // Three rows of x with the 16 rows of a group: six sums of int16 pairs, two registers of weights
+  // and one broadcast that both share; the running sums wait in the level-1 cache.
+  constexpr int kTileRows = 3;
   for (int64_t g = 0; g < group_count; ++g) {
     const uint8_t* group = groups + g * group_bytes;
     float* to = out + g * kRowGroup;
@@ -137,15 +148,6 @@ void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count
     };
     while (end - first >= kTileRows) run.template operator()<kTileRows>();
     switch (end - first) {
-      case 5:
-        run.template operator()<5>();
-        break;
-      case 4:
-        run.template operator()<4>();
-        break;
-      case 3:
-        run.template operator()<3>();
-        break;
       case 2:
         run.template operator()<2>();
         break;

@@ -29,9 +29,9 @@ int32_t SumOf(__m512i x) {
 
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   const __m512i magnitude_mask = _mm512_set1_epi32(0x7fffffff);
-  for (int64_t block = 0; block < out.blocks; ++block) {
-    const float* in = x + block * kActivationBlock;
-    const int64_t at = row * out.blocks + block;
+  for (int64_t b = 0; b < out.blocks_per_row; ++b) {
+    const float* in = x + b * kActivationBlock;
+    QuantizedBlock& block = out.blocks[row * out.blocks_per_row + b];
     const __m512i max_bits_lanes =
         _mm512_max_epi32(_mm512_and_si512(_mm512_loadu_si512(in), magnitude_mask),
                          _mm512_and_si512(_mm512_loadu_si512(in + 16), magnitude_mask));
@@ -49,13 +49,11 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
       const __m512i q =
           inverse == 0 ? _mm512_setzero_si512()
                        : _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(in + 16 * h), factor));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out.values + row * out.columns +
-                                                  block * kActivationBlock + 16 * h),
-                       _mm512_cvtsepi32_epi8(q));
-      out.sums[2 * at + h] = SumOf(q);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(block.values + 16 * h), _mm512_cvtsepi32_epi8(q));
+      block.sums[h] = SumOf(q);
     }
-    out.scales[at] = scale;
-    out.scaled_sums[at] = scale * static_cast<float>(out.sums[2 * at] + out.sums[2 * at + 1]);
+    block.scale = scale;
+    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
   }
 }
 

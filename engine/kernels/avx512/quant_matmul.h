@@ -21,10 +21,10 @@ inline __m512i Broadcast4(const int8_t* values) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds quads [kBegin, kBegin + kCount) of a strip to dot[g][r].
-template <typename Format, int kBegin, int kCount, int kGroups, int kRows, typename Strip>
-[[gnu::always_inline]] inline void DotQuads(const Strip* const (&strips)[kGroups],
-                                            const int8_t* const (&x)[kRows],
+// Adds quads [kBegin, kBegin + 4 or 8) of a strip to dot[g][r].
+template <typename Format, int kBegin, int kCount, int kGroups, int kRows>
+[[gnu::always_inline]] inline void DotQuads(const typename Format::Strip* const (&strips)[kGroups],
+                                            const QuantizedBlock* const (&x)[kRows],
                                             __m512i (&dot)[kGroups][kRows]) {
 #pragma GCC unroll 8
   for (int quad = kBegin; quad < kBegin + kCount; ++quad) {
@@ -33,7 +33,7 @@ template <typename Format, int kBegin, int kCount, int kGroups, int kRows, typen
     for (int g = 0; g < kGroups; ++g) w[g] = Format::Quad(*strips[g], quad);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const __m512i v = Broadcast4(x[r] + 4 * quad);
+      const __m512i v = Broadcast4(x[r]->values + 4 * quad);
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) dot[g][r] = _mm512_dpbusd_epi32(dot[g][r], w[g], v);
     }
@@ -41,37 +41,31 @@ template <typename Format, int kBegin, int kCount, int kGroups, int kRows, typen
 }
 
 template <int kGroups, int kRows>
-[[gnu::always_inline]] inline void SetDots(__m512i (&dot)[kGroups][kRows],
-                                           const int32_t (&value)[kRows]) {
+[[gnu::always_inline]] inline void SetDots(int row, int32_t value, __m512i (&dot)[kGroups][kRows]) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) dot[g][r] = _mm512_set1_epi32(value[r]);
-  }
+  for (int g = 0; g < kGroups; ++g) dot[g][row] = _mm512_set1_epi32(value);
 }
 
 // Adds one strip to the sums of kGroups groups and kRows rows of x, for the rules without halves.
-template <typename Format, int kGroups, int kRows, typename Strip>
-[[gnu::always_inline]] inline void AddWhole(const Strip* const (&strips)[kGroups],
-                                            const Scales (&scales)[kGroups], const QuantizedRows& x,
-                                            const int8_t* const (&values)[kRows], int64_t block,
+template <typename Format, int kGroups, int kRows>
+[[gnu::always_inline]] inline void AddWhole(const typename Format::Strip* const (&strips)[kGroups],
+                                            const Scales (&scales)[kGroups],
+                                            const QuantizedBlock* const (&x)[kRows],
                                             F32x16 (&sum)[kGroups][kRows]) {
   __m512i dot[kGroups][kRows];
-  int32_t start[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    const int32_t* sums = x.sums + 2 * (block + r * x.blocks);
-    start[r] = Format::kOffset == 0 ? 0 : -Format::kOffset * (sums[0] + sums[1]);
-  }
-  SetDots<kGroups, kRows>(dot, start);
-  DotQuads<Format, 0, 8, kGroups, kRows>(strips, values, dot);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    const F32x16 scale = Set1(x.scales[block + r * x.blocks]);
+    SetDots(r, -Format::kOffset * (x[r]->sums[0] + x[r]->sums[1]), dot);
+  }
+  DotQuads<Format, 0, 8, kGroups, kRows>(strips, x, dot);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    const F32x16 scale = Set1(x[r]->scale);
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) {
       sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
       if constexpr (Format::kRule == Rule::kScaleMin) {
-        sum[g][r] = Fma(scales[g].m, Set1(x.scaled_sums[block + r * x.blocks]), sum[g][r]);
+        sum[g][r] = Fma(scales[g].m, Set1(x[r]->scaled_sum), sum[g][r]);
       }
     }
   }
@@ -79,36 +73,28 @@ template <typename Format, int kGroups, int kRows, typename Strip>
 
 // The same for the rules with a scale per half. Each half's scaled dot product and their sum are
 // integers below 2^24, so the floats that carry them are exact.
-template <typename Format, int kGroups, int kRows, typename Strip>
-[[gnu::always_inline]] inline void AddHalves(const Strip* const (&strips)[kGroups],
+template <typename Format, int kGroups, int kRows>
+[[gnu::always_inline]] inline void AddHalves(const typename Format::Strip* const (&strips)[kGroups],
                                              const Scales (&scales)[kGroups],
-                                             const QuantizedRows& x,
-                                             const int8_t* const (&values)[kRows], int64_t block,
+                                             const QuantizedBlock* const (&x)[kRows],
                                              F32x16 (&sum)[kGroups][kRows]) {
   __m512i dot[kGroups][kRows];
   F32x16 scaled[kGroups][kRows];
-  int32_t start[2][kRows];
-  for (int r = 0; r < kRows; ++r) {
-    for (int h = 0; h < 2; ++h) {
-      start[h][r] = -Format::kOffset * x.sums[2 * (block + r * x.blocks) + h];
-    }
-  }
-  SetDots<kGroups, kRows>(dot, start[0]);
-  DotQuads<Format, 0, 4, kGroups, kRows>(strips, values, dot);
+  for (int r = 0; r < kRows; ++r) SetDots(r, -Format::kOffset * x[r]->sums[0], dot);
+  DotQuads<Format, 0, 4, kGroups, kRows>(strips, x, dot);
   for (int g = 0; g < kGroups; ++g) {
     for (int r = 0; r < kRows; ++r) scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
   }
-  SetDots<kGroups, kRows>(dot, start[1]);
-  DotQuads<Format, 4, 4, kGroups, kRows>(strips, values, dot);
+  for (int r = 0; r < kRows; ++r) SetDots(r, -Format::kOffset * x[r]->sums[1], dot);
+  DotQuads<Format, 4, 4, kGroups, kRows>(strips, x, dot);
   for (int r = 0; r < kRows; ++r) {
-    const F32x16 scale = Set1(x.scales[block + r * x.blocks]);
-    const int32_t* sums = x.sums + 2 * (block + r * x.blocks);
+    const F32x16 scale = Set1(x[r]->scale);
     for (int g = 0; g < kGroups; ++g) {
       const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
       sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
       if constexpr (Format::kRule == Rule::kSubMin) {
-        const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(sums[1])),
-                             Mul(scales[g].min[0], Set1(static_cast<float>(sums[0]))));
+        const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(x[r]->sums[1])),
+                             Mul(scales[g].min[0], Set1(static_cast<float>(x[r]->sums[0]))));
         sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
       }
     }
@@ -116,19 +102,21 @@ template <typename Format, int kGroups, int kRows, typename Strip>
 }
 
 template <typename Format, int kGroups, int kRows>
-void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& x, int64_t first,
+void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& rows, int64_t first,
                float* out, int64_t out_stride) {
   using Unit = typename Format::Unit;
   constexpr bool kHalves = Format::kRule == Rule::kSub || Format::kRule == Rule::kSubMin;
   const Unit* units[kGroups];
+  const QuantizedBlock* x[kRows];
+  F32x16 sum[kGroups][kRows];
   for (int g = 0; g < kGroups; ++g) {
     units[g] = reinterpret_cast<const Unit*>(groups + g * group_bytes);
   }
-  F32x16 sum[kGroups][kRows];
+  for (int r = 0; r < kRows; ++r) x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
   for (int g = 0; g < kGroups; ++g) {
     for (int r = 0; r < kRows; ++r) sum[g][r] = Zero();
   }
-  for (int64_t u = 0; u < x.blocks / Unit::kStrips; ++u) {
+  for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
     for (int s = 0; s < Unit::kStrips; ++s) {
       const typename Format::Strip* strips[kGroups];
       Scales scales[kGroups];
@@ -136,15 +124,12 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
         strips[g] = &units[g][u].strips[s];
         scales[g] = Format::Get(units[g][u], *strips[g]);
       }
-      const int64_t strip = u * Unit::kStrips + s;
-      const int8_t* values[kRows];
-      for (int r = 0; r < kRows; ++r) values[r] = x.values + (first + r) * x.columns + strip * 32;
-      const int64_t block = first * x.blocks + strip;
       if constexpr (kHalves) {
-        AddHalves<Format, kGroups, kRows>(strips, scales, x, values, block, sum);
+        AddHalves<Format, kGroups, kRows>(strips, scales, x, sum);
       } else {
-        AddWhole<Format, kGroups, kRows>(strips, scales, x, values, block, sum);
+        AddWhole<Format, kGroups, kRows>(strips, scales, x, sum);
       }
+      for (int r = 0; r < kRows; ++r) ++x[r];
     }
   }
   for (int g = 0; g < kGroups; ++g) {

@@ -20,10 +20,9 @@ float AddLanes(const float (&lanes)[kLanes]) {
 
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   constexpr uint32_t kInfinityBits = 0x7f800000;
-  for (int64_t block = 0; block < out.blocks; ++block) {
-    const float* in = x + block * kActivationBlock;
-    int8_t* values = out.values + row * out.columns + block * kActivationBlock;
-    const int64_t at = row * out.blocks + block;
+  for (int64_t b = 0; b < out.blocks_per_row; ++b) {
+    const float* in = x + b * kActivationBlock;
+    QuantizedBlock& block = out.blocks[row * out.blocks_per_row + b];
     uint32_t max_bits = 0;  // magnitudes of floats order as their bits do; NaN is above all
     for (int i = 0; i < kActivationBlock; ++i) {
       max_bits = std::max(max_bits, std::bit_cast<uint32_t>(in[i]) & 0x7fffffff);
@@ -35,16 +34,14 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
       scale = max / 127.0f;
       inverse = 127.0f / max;
     }
-    int32_t sums[2] = {0, 0};
+    block.sums[0] = block.sums[1] = 0;
     for (int i = 0; i < kActivationBlock; ++i) {
       const int q = inverse == 0 ? 0 : static_cast<int>(std::nearbyintf(in[i] * inverse));
-      values[i] = static_cast<int8_t>(q);
-      sums[i / 16] += q;
+      block.values[i] = static_cast<int8_t>(q);
+      block.sums[i / 16] += q;
     }
-    out.scales[at] = scale;
-    out.sums[2 * at] = sums[0];
-    out.sums[2 * at + 1] = sums[1];
-    out.scaled_sums[at] = scale * static_cast<float>(sums[0] + sums[1]);
+    block.scale = scale;
+    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
   }
 }
 

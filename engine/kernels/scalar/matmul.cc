@@ -24,36 +24,33 @@ float FloatDot(PackedFormat format, const uint8_t* group, int lane, const float*
 
 // What one strip adds to an output: the integer parts are exact, so their order is free; each line
 // with a fused multiply-add is one rounding of the contract.
-float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedRows& x, int64_t row,
-               int64_t strip, float sum) {
-  const int8_t* values = x.values + row * x.columns + strip * kActivationBlock;
-  const int64_t at = row * x.blocks + strip;
-  const float scale = x.scales[at];
+float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedBlock& x, float sum) {
   const float d = HalfToFloat(w.d);
   const float m = HalfToFloat(w.m);
   int32_t dot[2] = {0, 0};  // per half of 16 columns
-  for (int i = 0; i < kActivationBlock; ++i) dot[i / 16] += w.q[i] * values[i];
+  for (int i = 0; i < kActivationBlock; ++i) dot[i / 16] += w.q[i] * x.values[i];
   switch (format) {
     case PackedFormat::kQ4_0:
     case PackedFormat::kQ5_0:
     case PackedFormat::kQ8_0:
-      return std::fma(static_cast<float>(dot[0] + dot[1]), d * scale, sum);
+      return std::fma(static_cast<float>(dot[0] + dot[1]), d * x.scale, sum);
     case PackedFormat::kQ4_1:
     case PackedFormat::kQ5_1:
-      sum = std::fma(static_cast<float>(dot[0] + dot[1]), d * scale, sum);
-      return std::fma(m, x.scaled_sums[at], sum);
+      sum = std::fma(static_cast<float>(dot[0] + dot[1]), d * x.scale, sum);
+      return std::fma(m, x.scaled_sum, sum);
     case PackedFormat::kQ4_K:
     case PackedFormat::kQ5_K:
-      sum = std::fma(static_cast<float>(dot[0] + dot[1]), d * w.scale[0] * scale, sum);
-      return std::fma(-(m * w.min[0]), x.scaled_sums[at], sum);
+      sum = std::fma(static_cast<float>(dot[0] + dot[1]), d * w.scale[0] * x.scale, sum);
+      return std::fma(-(m * w.min[0]), x.scaled_sum, sum);
     case PackedFormat::kQ3_K:
     case PackedFormat::kQ6_K:
-      return std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * scale,
+      return std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * x.scale,
                       sum);
     case PackedFormat::kQ2_K:
-      sum = std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * scale, sum);
-      return std::fma(static_cast<float>(w.min[0] * x.sums[2 * at] + w.min[1] * x.sums[2 * at + 1]),
-                      -(m * scale), sum);
+      sum =
+          std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * x.scale, sum);
+      return std::fma(static_cast<float>(w.min[0] * x.sums[0] + w.min[1] * x.sums[1]),
+                      -(m * x.scale), sum);
     case PackedFormat::kF32:
     case PackedFormat::kF16:
     case PackedFormat::kBF16:
@@ -80,10 +77,12 @@ void MatMulGroups(const uint8_t* groups, int64_t group_bytes, int64_t group_coun
         continue;
       }
       for (int64_t strip = 0; strip < rows.columns / kActivationBlock; ++strip) {
+        const QuantizedRows& x = *rows.quantized;
         const PackedBlock block = ReadPackedBlock(kFormat, group, strip, lane);
         for (int64_t r = 0; r < rows.count; ++r) {
           float& sum = to[r * out_stride];
-          sum = AddStrip(kFormat, block, *rows.quantized, rows.first + r, strip, sum);
+          sum =
+              AddStrip(kFormat, block, x.blocks[(rows.first + r) * x.blocks_per_row + strip], sum);
         }
       }
     }

@@ -1,0 +1,482 @@
+#include "coordinator/cli/options.h"
+
+#include <cstdlib>
+#include <limits>
+#include <memory>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "coordinator/cli/arguments.h"
+#include "engine/base/status_macros.h"
+
+namespace baton {
+namespace {
+
+// Bounds of flags: far above any use, so that a slip of the finger is told and not obeyed.
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxLocalWorkers = 1024;
+constexpr int32_t kMaxLogprobs = 1 << 20;
+constexpr size_t kHelpColumn = 34;
+
+// What stands on the command line, before it means anything.
+struct Flags {
+  std::string model;
+  std::string workers;
+  std::optional<int> stages;
+  std::string layers;
+  std::optional<int> threads;
+  std::string isa;
+  std::string activations = "int8";
+  std::string cache_type;
+  std::string cache_type_k;
+  std::string cache_type_v;
+  std::optional<int32_t> context;
+  std::optional<int32_t> prompt_chunk;
+  std::optional<std::string> prompt;
+  std::optional<std::string> file;
+  std::optional<std::string> ids;
+  std::optional<std::string> system;
+  std::string seed;
+  std::vector<std::string> logit_bias;
+  bool chat = false;
+  bool no_bos = false;
+  bool no_special = false;
+};
+
+// Names as people type them: one dash for short ones, `-ctk` among them.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kHelpColumn); }
+
+  std::string make_option_name(const CLI::Option* option, bool) const override {
+    std::vector<std::string> names;
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+    for (const std::string& name : option->get_lnames()) {
+      names.push_back((name.size() <= kShortName ? "-" : "--") + name);
+    }
+    return absl::StrJoin(names, ", ");
+  }
+  std::string make_option_opts(const CLI::Option* option) const override {
+    return option->get_items_expected_max() == 0 ? "" : " " + option->get_type_name();
+  }
+
+ private:
+  static constexpr size_t kShortName = 3;
+};
+
+void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
+  const std::string group = "Model and workers";
+  app.add_option("-m,--model", flags.model, "a GGUF file")->type_name("FILE")->group(group);
+  app.add_option("--workers", flags.workers,
+                 "N: so many local worker processes (default 1); 0: everything in this process; "
+                 "HOST:PORT,HOST:PORT: workers running elsewhere")
+      ->type_name("W")
+      ->group(group);
+  app.add_option("--stages", flags.stages, "with --workers 0: stages in this process (default 1)")
+      ->type_name("N")
+      ->group(group);
+  app.add_option("--layers", flags.layers,
+                 "layers of each worker by hand, as 0-11,12-21 (default: by bytes)")
+      ->type_name("RANGES")
+      ->group(group);
+  app.add_option("-t,--threads", flags.threads,
+                 "compute threads of each local worker (default: physical cores / workers)")
+      ->check(CLI::Range(1, kMaxThreads))
+      ->type_name("N")
+      ->group(group);
+  app.add_option("-c,--context,--ctx-size", flags.context,
+                 "context length (default: the model's, within memory)")
+      ->type_name("N")
+      ->group(group);
+  app.add_option("--prompt-chunk", flags.prompt_chunk,
+                 "most prompt tokens in one step (default: chosen by the scheduler)")
+      ->type_name("N")
+      ->group(group);
+  app.add_option("--isa", flags.isa, "scalar, avx2 or avx512 (default: the best here)")
+      ->type_name("NAME")
+      ->group(group);
+  app.add_option("--cache-type", flags.cache_type, "stored K and V: f16, f32 or q8_0 (default f16)")
+      ->type_name("TYPE")
+      ->group(group);
+  app.add_option("--ctk,--cache-type-k", flags.cache_type_k, "the same, for K; V must agree")
+      ->type_name("TYPE")
+      ->group(group);
+  app.add_option("--ctv,--cache-type-v", flags.cache_type_v, "the same, for V; K must agree")
+      ->type_name("TYPE")
+      ->group(group);
+  app.add_option("--activations", flags.activations,
+                 "int8: rounded for quantized weights (default); f32: not, slower")
+      ->type_name("MODE")
+      ->group(group);
+  app.add_flag("--plan-only", options.plan_only, "print the plan and stop")->group(group);
+  app.add_flag("--json", options.json, "one JSON object on stdout")->group("Output");
+}
+
+void AddTextFlags(CLI::App& app, Flags& flags) {
+  const std::string group = "Text";
+  app.add_option("-p,--prompt", flags.prompt, "text; special tokens in it are honoured")
+      ->type_name("TEXT")
+      ->group(group);
+  app.add_option("-f,--file", flags.file, "text from a file, every byte of it")
+      ->type_name("FILE")
+      ->group(group);
+}
+
+void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
+  const std::string group = "Text";
+  AddTextFlags(app, flags);
+  app.add_option("--ids", flags.ids, "token ids, as 1,2,3; nothing is added to them")
+      ->type_name("IDS")
+      ->group(group);
+  app.add_flag("--chat,--conversation", flags.chat,
+               "a conversation with the model's chat template; with -p one answer, then exit")
+      ->group(group);
+  app.add_option("--sys,--system", flags.system, "system message of the conversation")
+      ->type_name("TEXT")
+      ->group(group);
+  app.add_option("-n,--max-tokens,--n-predict,--predict", options.max_tokens,
+                 "most tokens of an answer (default: until the end token or the context's end)")
+      ->check(CLI::Range(-1, std::numeric_limits<int32_t>::max()))
+      ->type_name("N")
+      ->group(group);
+}
+
+void AddSamplingFlags(CLI::App& app, Flags& flags, Options& options) {
+  const std::string group = "Sampling";
+  SamplingParams& params = options.sampling;
+  const auto number = [&](const std::string& names, auto& value, const std::string& description) {
+    app.add_option(names, value, description)->type_name("X")->group(group);
+  };
+  number("--temp,--temperature", params.temperature, "0: greedy (default 0.8)");
+  number("--top-k", params.top_k, "keep the X likeliest; 0: all (default 40)");
+  number("--top-p", params.top_p, "keep the likeliest that reach X together (default 0.95)");
+  number("--min-p", params.min_p,
+         "keep those at least X times as likely as the best (default 0.05)");
+  number("--repeat-last-n", params.repeat_last_n,
+         "tokens that penalties look back on; -1: all (default 64)");
+  number("--repeat-penalty", params.repeat_penalty, "1: off (default)");
+  number("--presence-penalty", params.presence_penalty, "0: off (default)");
+  number("--frequency-penalty", params.frequency_penalty, "0: off (default)");
+  app.add_option("-s,--seed", flags.seed, "same seed, same text (default: another each time)")
+      ->type_name("N")
+      ->group(group);
+  app.add_option("--logit-bias", flags.logit_bias, "ID+X or ID-X, as 15043-inf; may be repeated")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->type_name("BIAS")
+      ->group(group);
+  app.add_option("--stop,--reverse-prompt", options.stop,
+                 "the answer ends before this text; may be repeated")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->type_name("TEXT")
+      ->group(group);
+  app.add_flag("--ignore-eos", options.ignore_eos, "go on after the end token")->group(group);
+}
+
+void AddOutputFlags(CLI::App& app, Options& options) {
+  const std::string group = "Output";
+  app.add_option("--logprobs", options.top_logprobs,
+                 "in --json: log-probabilities, and the N likeliest tokens of each step")
+      ->check(CLI::Range(0, kMaxLogprobs))
+      ->type_name("N")
+      ->group(group);
+  app.add_option("--logits", options.logits_file,
+                 "write the whole logits of every step, f32 little-endian")
+      ->type_name("FILE")
+      ->group(group);
+}
+
+struct Apps {
+  CLI::App main{"Runs a GGUF language model, its layers spread over worker processes.",
+                "coordinator"};
+  CLI::App* perplexity = nullptr;
+  CLI::App* tokenize = nullptr;
+};
+
+void Prepare(CLI::App& app) {
+  app.formatter(std::make_shared<HelpFormatter>());
+  // The last one counts, so that a script's defaults can be followed by a person's wishes.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.get_help_ptr()->description("this text")->group("Output");
+}
+
+void BuildApps(Apps& apps, Flags& flags, Options& options) {
+  Prepare(apps.main);
+  AddModelFlags(apps.main, flags, options);
+  AddPromptFlags(apps.main, flags, options);
+  AddSamplingFlags(apps.main, flags, options);
+  AddOutputFlags(apps.main, options);
+  apps.main.footer(
+      "Examples:\n"
+      "  coordinator -m model.gguf --workers 2 -p \"Once upon a time\" -n 64\n"
+      "  coordinator -m model.gguf --chat\n"
+      "  coordinator -m model.gguf --workers 10.0.0.2:5000,10.0.0.3:5000 --json -p Hello\n"
+      "'coordinator SUBCOMMAND --help' tells the flags of a subcommand.");
+
+  apps.perplexity = apps.main.add_subcommand("perplexity", "how well the model foresees a text");
+  Prepare(*apps.perplexity);
+  AddModelFlags(*apps.perplexity, flags, options);
+  AddTextFlags(*apps.perplexity, flags);
+
+  apps.tokenize = apps.main.add_subcommand("tokenize", "the token ids of a text, as a JSON list");
+  Prepare(*apps.tokenize);
+  apps.tokenize->add_option("-m,--model", flags.model, "a GGUF file; a vocabulary is enough")
+      ->type_name("FILE")
+      ->group("Text");
+  AddTextFlags(*apps.tokenize, flags);
+  apps.tokenize->add_flag("--no-bos", flags.no_bos, "add neither BOS nor EOS")->group("Text");
+  apps.tokenize->add_flag("--no-special", flags.no_special, "special tokens are ordinary text")
+      ->group("Text");
+}
+
+KnownFlags FlagsOf(const CLI::App& app) {
+  KnownFlags flags;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    const KnownFlag flag = {"--" + option->get_lnames().front(), option->get_items_expected_max() > 0};
+    for (const std::string& name : option->get_lnames()) flags[name] = flag;
+    for (const std::string& name : option->get_snames()) flags[name] = flag;
+  }
+  return flags;
+}
+
+absl::Status Usage(const std::string& message, absl::string_view subcommand = "") {
+  return absl::InvalidArgumentError(absl::StrCat(message, "; see coordinator ", subcommand,
+                                                 subcommand.empty() ? "" : " ", "--help"));
+}
+
+absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text) {
+  std::vector<int32_t> ids;
+  absl::string_view list = absl::StripAsciiWhitespace(text);
+  if (absl::ConsumePrefix(&list, "[")) absl::ConsumeSuffix(&list, "]");
+  for (const absl::string_view word : absl::StrSplit(list, absl::ByAnyChar(", "))) {
+    if (word.empty()) continue;
+    int32_t id = 0;
+    if (!absl::SimpleAtoi(word, &id) || id < 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--ids has '", word, "'; expected token ids, as 1,2,3"));
+    }
+    ids.push_back(id);
+  }
+  if (ids.empty()) return absl::InvalidArgumentError("--ids is empty; expected ids, as 1,2,3");
+  return ids;
+}
+
+absl::StatusOr<std::pair<int32_t, float>> ParseLogitBias(absl::string_view text) {
+  const size_t sign = text.find_first_of("+-");
+  int32_t id = 0;
+  float bias = 0;
+  if (sign == absl::string_view::npos || !absl::SimpleAtoi(text.substr(0, sign), &id) || id < 0 ||
+      !absl::SimpleAtof(text.substr(sign + 1), &bias) || !(bias >= 0) ||
+      (text[sign] == '+' && bias == std::numeric_limits<float>::infinity())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--logit-bias is '", text, "'; expected ID+X or ID-X, as 15043+1.5 or 15043-inf"));
+  }
+  return std::pair<int32_t, float>(id, text[sign] == '-' ? -bias : bias);
+}
+
+absl::Status ParseSeed(absl::string_view text, Options& options) {
+  if (text.empty() || text == "-1") return absl::OkStatus();
+  options.seed_given = true;
+  if (absl::SimpleAtoi(text, &options.sampling.seed)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--seed is '", text, "'; expected a number from 0 to 2^64 - 1, or -1"));
+}
+
+absl::Status ParseWorkers(const Flags& flags, Options& options) {
+  const std::string& text = flags.workers;
+  const bool is_number =
+      !text.empty() && text.find_first_not_of("+-0123456789") == std::string::npos;
+  if (is_number) {
+    if (!absl::SimpleAtoi(text, &options.local_worker_count) || options.local_worker_count < 0 ||
+        options.local_worker_count > kMaxLocalWorkers) {
+      return absl::InvalidArgumentError(absl::StrCat("--workers is ", text, "; expected 0 to ",
+                                                     kMaxLocalWorkers, " or addresses"));
+    }
+  } else if (!text.empty()) {
+    absl::StatusOr<std::vector<WorkerEndpoint>> workers = ParseWorkerList(text);
+    if (!workers.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--workers: ", workers.status().message()));
+    }
+    options.workers = *std::move(workers);
+    options.local_worker_count = 0;
+  }
+  if (!flags.stages.has_value()) return absl::OkStatus();
+  if (options.local_worker_count > 0 || !options.workers.empty()) {
+    return absl::InvalidArgumentError("--stages goes with --workers 0 alone: a worker is a stage");
+  }
+  if (*flags.stages < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--stages is ", *flags.stages, "; expected at least 1"));
+  }
+  options.stage_count = *flags.stages;
+  return absl::OkStatus();
+}
+
+absl::Status ParseNumeric(const Flags& flags, Options& options) {
+  std::string type = flags.cache_type;
+  for (const std::string& other : {flags.cache_type_k, flags.cache_type_v}) {
+    if (other.empty()) continue;
+    if (!type.empty() && type != other) {
+      return absl::InvalidArgumentError(absl::StrCat("K and V are given the types ", type, " and ",
+                                                     other, "; expected one for both"));
+    }
+    type = other;
+  }
+  if (!type.empty()) {
+    const absl::StatusOr<KvType> kv_type = ParseKvType(type);
+    if (!kv_type.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat("--cache-type: ", kv_type.status().message()));
+    }
+    options.numeric.kv_type = *kv_type;
+  }
+  if (flags.activations != "int8" && flags.activations != "f32") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--activations is '", flags.activations, "'; expected int8 or f32"));
+  }
+  options.numeric.activations =
+      flags.activations == "f32" ? ActivationMode::kF32 : ActivationMode::kInt8;
+  return absl::OkStatus();
+}
+
+absl::Status ParseRunFlags(const Flags& flags, Options& options) {
+  RETURN_IF_ERROR(ParseWorkers(flags, options));
+  RETURN_IF_ERROR(ParseNumeric(flags, options));
+  if (!flags.isa.empty()) {
+    const absl::StatusOr<Isa> isa = ParseIsa(flags.isa);
+    if (!isa.ok()) {
+      return absl::Status(isa.status().code(), absl::StrCat("--isa: ", isa.status().message()));
+    }
+    options.isa = *isa;
+  }
+  options.layers = flags.layers;
+  options.thread_count = flags.threads;
+  for (const auto& [name, value] :
+       {std::pair("--context", flags.context), std::pair("--prompt-chunk", flags.prompt_chunk)}) {
+    if (value.has_value() && *value < 1) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " is ", *value, "; expected 1 or more"));
+    }
+  }
+  options.context_length = flags.context;
+  options.prompt_chunk = flags.prompt_chunk.value_or(0);
+  return absl::OkStatus();
+}
+
+absl::Status ParseTextFlags(const Flags& flags, Options& options) {
+  std::vector<std::string> given;
+  if (flags.prompt.has_value()) given.push_back("-p");
+  if (flags.file.has_value()) given.push_back("-f");
+  if (flags.ids.has_value()) given.push_back("--ids");
+  if (given.size() > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(absl::StrJoin(given, " and "), " are given; expected one of them"));
+  }
+  options.prompt = flags.prompt;
+  if (flags.file.has_value()) options.file = ResolvePath(*flags.file);
+  if (flags.ids.has_value()) {
+    ASSIGN_OR_RETURN(options.ids, ParseIds(*flags.ids));
+  }
+  options.add_special = !flags.no_bos;
+  options.parse_special = !flags.no_special;
+  if (given.empty() && !options.plan_only &&
+      (options.command == Command::kPerplexity || options.command == Command::kTokenize)) {
+    return absl::InvalidArgumentError("no text is given; expected -p TEXT or -f FILE");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ChooseCommand(const Flags& flags, bool on_terminal, Options& options) {
+  const bool has_prompt = options.prompt || options.file || options.ids;
+  if (flags.chat) {
+    if (options.ids) {
+      return absl::InvalidArgumentError("--ids and --chat are given; a conversation takes text");
+    }
+    if (options.json && !has_prompt) {
+      return absl::InvalidArgumentError("--json with --chat needs -p TEXT: one object, one answer");
+    }
+    options.command = Command::kChat;
+  } else if (!has_prompt && !options.plan_only) {
+    if (!on_terminal || options.json) {
+      return absl::InvalidArgumentError(
+          "no prompt is given, and serving HTTP is not there yet; expected -p TEXT, -f FILE, --ids "
+          "IDS or --chat");
+    }
+    options.command = Command::kChat;
+  }
+  options.system = flags.system;
+  if (options.system && options.command != Command::kChat && !options.plan_only) {
+    return absl::InvalidArgumentError("--system goes with --chat: raw text has no system message");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseAnswerFlags(const Flags& flags, bool on_terminal, Options& options) {
+  RETURN_IF_ERROR(ChooseCommand(flags, on_terminal, options));
+  RETURN_IF_ERROR(ParseSeed(flags.seed, options));
+  for (const std::string& text : flags.logit_bias) {
+    ASSIGN_OR_RETURN(const auto bias, ParseLogitBias(text));
+    options.logit_bias.push_back(bias);
+  }
+  if (options.top_logprobs >= 0 && !options.json) {
+    return absl::InvalidArgumentError("--logprobs goes with --json: text has no place for them");
+  }
+  if (!options.logits_file.empty()) options.logits_file = ResolvePath(options.logits_file);
+  return ValidateSamplingParams(options.sampling);
+}
+
+absl::Status Interpret(const Flags& flags, bool on_terminal, Options& options) {
+  if (flags.model.empty())
+    return absl::InvalidArgumentError("no model is given; expected --model FILE");
+  options.model = ResolvePath(flags.model);
+  RETURN_IF_ERROR(ParseRunFlags(flags, options));
+  RETURN_IF_ERROR(ParseTextFlags(flags, options));
+  if (options.command == Command::kComplete) {
+    RETURN_IF_ERROR(ParseAnswerFlags(flags, on_terminal, options));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string ResolvePath(const std::string& path) {
+  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (path.empty() || path[0] == '/' || directory == nullptr) return path;
+  return absl::StrCat(directory, "/", path);
+}
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, bool on_terminal) {
+  Options options;
+  Flags flags;
+  Apps apps;
+  BuildApps(apps, flags, options);
+  const CLI::App* app = &apps.main;
+  if (!arguments.empty()) {
+    for (const CLI::App* subcommand : {apps.perplexity, apps.tokenize}) {
+      if (arguments[0] == subcommand->get_name()) app = subcommand;
+    }
+  }
+  if (app == apps.perplexity) options.command = Command::kPerplexity;
+  if (app == apps.tokenize) options.command = Command::kTokenize;
+  const std::string subcommand = app == &apps.main ? "" : app->get_name();
+  std::vector<std::string> words = NormalizeArguments(arguments, FlagsOf(*app));
+  try {
+    apps.main.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+  } catch (const CLI::CallForHelp&) {
+    options.command = Command::kHelp;
+    options.help = apps.main.help();
+    return options;
+  } catch (const CLI::ParseError& error) {
+    return Usage(error.what(), subcommand);
+  }
+  const absl::Status status = Interpret(flags, on_terminal, options);
+  if (!status.ok()) return Usage(std::string(status.message()), subcommand);
+  return options;
+}
+
+}  // namespace baton

@@ -1,0 +1,69 @@
+// What a person asked for.
+#ifndef BATON_COORDINATOR_CLI_OPTIONS_H_
+#define BATON_COORDINATOR_CLI_OPTIONS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/cluster/worker_endpoint.h"
+#include "engine/kernels/isa.h"
+#include "engine/pipeline/local_stage.h"
+#include "engine/sampling/sampler.h"
+
+namespace baton {
+
+enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize };
+
+struct Options {
+  Command command = Command::kComplete;
+  std::string help;  // of kHelp: the text
+
+  // The model, and where it runs. Paths are as they are to be opened.
+  std::string model;
+  int local_worker_count = 1;           // 0: every stage inside this process
+  std::vector<WorkerEndpoint> workers;  // running elsewhere; then local_worker_count is 0
+  int stage_count = 1;                  // inside this process
+  std::string layers;                   // ranges by hand; empty: planned
+  std::optional<int> thread_count;      // of each local worker
+  std::optional<Isa> isa;
+  NumericOptions numeric;
+  std::optional<int32_t> context_length;
+  int32_t prompt_chunk = 0;  // 0: the scheduler's choice
+  bool plan_only = false;
+
+  // The prompt: at most one of these.
+  std::optional<std::string> prompt;
+  std::optional<std::string> file;
+  std::optional<std::vector<int32_t>> ids;
+  std::optional<std::string> system;
+
+  // The answer.
+  int32_t max_tokens = -1;
+  SamplingParams sampling;  // the seed is chosen where none was given
+  bool seed_given = false;
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  int32_t top_logprobs = -1;  // -1: none
+  std::string logits_file;
+  bool json = false;
+
+  // Of tokenize.
+  bool add_special = true;
+  bool parse_special = true;
+};
+
+// Where the person stands: `bazel run` starts the program elsewhere and says so in the environment.
+std::string ResolvePath(const std::string& path);
+
+// Of the words after the program's name. InvalidArgument, in one line, for wrong usage.
+// `on_terminal`: standard input is one, so that a conversation is possible.
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, bool on_terminal);
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_CLI_OPTIONS_H_

@@ -1,0 +1,258 @@
+#include "coordinator/cli/options.h"
+
+#include <cstdlib>
+#include <limits>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+using testing::HasSubstr;
+using Words = std::vector<std::string>;
+
+// With a model, and not on a terminal.
+absl::StatusOr<Options> Parse(Words words) {
+  words.insert(words.begin(), {"-m", "/m.gguf"});
+  return ParseOptions(words, false);
+}
+
+Options MustParse(const Words& words) {
+  const absl::StatusOr<Options> options = Parse(words);
+  EXPECT_TRUE(options.ok()) << options.status();
+  return options.ok() ? *options : Options();
+}
+
+std::string ErrorOf(const Words& words, bool on_terminal = false) {
+  const absl::StatusOr<Options> options = ParseOptions(words, on_terminal);
+  EXPECT_FALSE(options.ok());
+  if (options.ok()) return "";
+  EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
+  const std::string message(options.status().message());
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  EXPECT_THAT(message, HasSubstr("--help"));
+  return message;
+}
+
+std::string ModelError(Words words) {
+  words.insert(words.begin(), {"-m", "/m.gguf"});
+  return ErrorOf(words);
+}
+
+TEST(ParseOptionsTest, HasLlamaCppsDefaults) {
+  const Options options = MustParse({"-p", "x"});
+  EXPECT_EQ(options.command, Command::kComplete);
+  EXPECT_EQ(options.model, "/m.gguf");
+  EXPECT_EQ(options.local_worker_count, 1);
+  EXPECT_EQ(options.max_tokens, -1);
+  EXPECT_EQ(options.sampling.temperature, 0.8f);
+  EXPECT_EQ(options.sampling.top_k, 40);
+  EXPECT_EQ(options.sampling.top_p, 0.95f);
+  EXPECT_EQ(options.sampling.min_p, 0.05f);
+  EXPECT_EQ(options.sampling.repeat_last_n, 64);
+  EXPECT_EQ(options.sampling.repeat_penalty, 1.0f);
+  EXPECT_EQ(options.numeric.kv_type, KvType::kF16);
+  EXPECT_EQ(options.numeric.activations, ActivationMode::kInt8);
+  EXPECT_FALSE(options.context_length.has_value());
+  EXPECT_FALSE(options.seed_given);
+}
+
+TEST(ParseOptionsTest, ReadsEveryFlag) {
+  const Options options = MustParse({"--workers",
+                                     "0",
+                                     "--stages=3",
+                                     "-t",
+                                     "2",
+                                     "-c",
+                                     "128",
+                                     "--layers",
+                                     "0-1,2-3",
+                                     "-n",
+                                     "5",
+                                     "--temp",
+                                     "-1",
+                                     "--top-k",
+                                     "7",
+                                     "--top_p",
+                                     "0.5",
+                                     "--min-p=0.25",
+                                     "--repeat-penalty",
+                                     "1.5",
+                                     "--presence-penalty",
+                                     "-2",
+                                     "--frequency_penalty",
+                                     "0.5",
+                                     "--repeat-last-n",
+                                     "-1",
+                                     "--seed",
+                                     "18446744073709551615",
+                                     "--ignore-eos",
+                                     "--stop",
+                                     "a",
+                                     "--stop",
+                                     "[b,c]",
+                                     "--logit-bias",
+                                     "15+2.5",
+                                     "--logit-bias",
+                                     "16-inf",
+                                     "--json",
+                                     "--logprobs",
+                                     "3",
+                                     "--logits",
+                                     "/l",
+                                     "-ctk",
+                                     "q8_0",
+                                     "-ctv",
+                                     "q8_0",
+                                     "--activations",
+                                     "f32",
+                                     "--isa",
+                                     "scalar",
+                                     "--prompt-chunk",
+                                     "9",
+                                     "-p",
+                                     "--json"});
+  EXPECT_EQ(options.local_worker_count, 0);
+  EXPECT_EQ(options.stage_count, 3);
+  EXPECT_EQ(options.thread_count, 2);
+  EXPECT_EQ(options.context_length, 128);
+  EXPECT_EQ(options.layers, "0-1,2-3");
+  EXPECT_EQ(options.max_tokens, 5);
+  EXPECT_EQ(options.sampling.temperature, -1);
+  EXPECT_EQ(options.sampling.top_k, 7);
+  EXPECT_EQ(options.sampling.top_p, 0.5f);
+  EXPECT_EQ(options.sampling.min_p, 0.25f);
+  EXPECT_EQ(options.sampling.repeat_penalty, 1.5f);
+  EXPECT_EQ(options.sampling.presence_penalty, -2);
+  EXPECT_EQ(options.sampling.frequency_penalty, 0.5f);
+  EXPECT_EQ(options.sampling.repeat_last_n, -1);
+  EXPECT_EQ(options.sampling.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_TRUE(options.seed_given);
+  EXPECT_TRUE(options.ignore_eos);
+  EXPECT_EQ(options.stop, (Words{"a", "[b,c]"}));
+  ASSERT_EQ(options.logit_bias.size(), 2u);
+  EXPECT_EQ(options.logit_bias[0], (std::pair<int32_t, float>(15, 2.5f)));
+  EXPECT_EQ(options.logit_bias[1].second, -std::numeric_limits<float>::infinity());
+  EXPECT_EQ(options.top_logprobs, 3);
+  EXPECT_EQ(options.logits_file, "/l");
+  EXPECT_EQ(options.numeric.kv_type, KvType::kQ8_0);
+  EXPECT_EQ(options.numeric.activations, ActivationMode::kF32);
+  EXPECT_EQ(options.isa, Isa::kScalar);
+  EXPECT_EQ(options.prompt_chunk, 9);
+  EXPECT_EQ(options.prompt, "--json");
+}
+
+TEST(ParseOptionsTest, APromptIsAnyText) {
+  for (const std::string text : {"", "{}", "[a,b]", "-p", "--model", "a b", "=", "%%", "\"q\"",
+                                 "'x'", "tokenize", "\n", "--"}) {
+    EXPECT_EQ(MustParse({"-p", text}).prompt, text) << text;
+    EXPECT_EQ(MustParse({"--prompt=" + text}).prompt, text) << text;
+  }
+}
+
+TEST(ParseOptionsTest, TheLastOneCounts) {
+  EXPECT_EQ(MustParse({"-p", "a", "-n", "1", "--prompt", "b", "--max-tokens", "2"}).prompt, "b");
+}
+
+TEST(ParseOptionsTest, ReadsIds) {
+  EXPECT_EQ(MustParse({"--ids", "1,2,3"}).ids, (std::vector<int32_t>{1, 2, 3}));
+  EXPECT_EQ(MustParse({"--ids", "[1, 2, 3]"}).ids, (std::vector<int32_t>{1, 2, 3}));
+  for (const std::string bad : {"1,x", "-1", "", "1.5", "99999999999"}) {
+    EXPECT_THAT(ModelError({"--ids", bad}), HasSubstr("--ids")) << bad;
+  }
+}
+
+TEST(ParseOptionsTest, ReadsWorkers) {
+  EXPECT_EQ(MustParse({"-p", "x", "--workers", "3"}).local_worker_count, 3);
+  const Options options = MustParse({"-p", "x", "--workers", "a:1,b:2"});
+  ASSERT_EQ(options.workers.size(), 2u);
+  EXPECT_EQ(options.workers[1].address, "b:2");
+  EXPECT_EQ(options.local_worker_count, 0);
+  for (const std::string bad : {"-1", "99999", "no-port-here,", "a:1,a:1"}) {
+    EXPECT_THAT(ModelError({"-p", "x", "--workers", bad}), HasSubstr("workers")) << bad;
+  }
+  EXPECT_THAT(ModelError({"-p", "x", "--stages", "2"}), HasSubstr("--workers 0"));
+}
+
+TEST(ParseOptionsTest, WrongUsageNamesTheFlagAndTheValue) {
+  const std::vector<std::pair<Words, std::string>> cases = {
+      {{"-p", "x", "--no-such-flag"}, "no-such-flag"},
+      {{"-p", "x", "-n", "many"}, "many"},
+      {{"-p", "x", "-n", "-2"}, "-2"},
+      {{"-p", "x", "-n"}, "max-tokens"},
+      {{"-p", "x", "--isa", "mmx"}, "mmx"},
+      {{"-p", "x", "--cache-type", "f8"}, "f8"},
+      {{"-p", "x", "-ctk", "f16", "-ctv", "f32"}, "one for both"},
+      {{"-p", "x", "--activations", "f8"}, "f8"},
+      {{"-p", "x", "-t", "0"}, "threads"},
+      {{"-p", "x", "-c", "0"}, "--context"},
+      {{"-p", "x", "--prompt-chunk", "0"}, "--prompt-chunk"},
+      {{"-p", "x", "--top-p", "1.5"}, "--top-p"},
+      {{"-p", "x", "--temp", "nan"}, "--temp"},
+      {{"-p", "x", "--seed", "x"}, "--seed"},
+      {{"-p", "x", "--logit-bias", "5"}, "--logit-bias"},
+      {{"-p", "x", "--logit-bias", "5+inf"}, "--logit-bias"},
+      {{"-p", "x", "--logprobs", "2"}, "--json"},
+      {{"-p", "x", "-f", "y"}, "-p and -f"},
+      {{"-p", "x", "--ids", "1"}, "-p and --ids"},
+      {{"-p", "x", "--system", "y"}, "--chat"},
+      {{"--chat", "--ids", "1"}, "--chat"},
+      {{"-p", "x", "stray"}, "stray"},
+      {{}, "serving"},
+  };
+  for (const auto& [words, name] : cases) EXPECT_THAT(ModelError(words), HasSubstr(name));
+  EXPECT_THAT(ErrorOf({}), HasSubstr("--model"));
+  EXPECT_THAT(ErrorOf({"tokenize", "-m", "x"}), HasSubstr("coordinator tokenize --help"));
+  EXPECT_THAT(ErrorOf({"perplexity", "-m", "x", "-p", "y", "--temp", "0"}), HasSubstr("--temp"));
+}
+
+TEST(ParseOptionsTest, WithoutAPromptATerminalIsAConversation) {
+  const absl::StatusOr<Options> options = ParseOptions({"-m", "/m"}, true);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->command, Command::kChat);
+  EXPECT_EQ(MustParse({"--chat", "-sys", "be kind"}).system, "be kind");
+  EXPECT_TRUE(MustParse({"--plan-only"}).plan_only);
+}
+
+TEST(ParseOptionsTest, KnowsItsSubcommands) {
+  const absl::StatusOr<Options> tokenize =
+      ParseOptions({"tokenize", "-m", "/m", "-p", "x", "--no_bos", "--no-special"}, false);
+  ASSERT_TRUE(tokenize.ok()) << tokenize.status();
+  EXPECT_EQ(tokenize->command, Command::kTokenize);
+  EXPECT_FALSE(tokenize->add_special);
+  EXPECT_FALSE(tokenize->parse_special);
+  const absl::StatusOr<Options> perplexity = ParseOptions(
+      {"perplexity", "-m", "/m", "-f", "/t", "-c", "64", "--workers", "2", "-t", "1", "--json"},
+      false);
+  ASSERT_TRUE(perplexity.ok()) << perplexity.status();
+  EXPECT_EQ(perplexity->command, Command::kPerplexity);
+  EXPECT_EQ(perplexity->context_length, 64);
+  EXPECT_EQ(perplexity->file, "/t");
+  EXPECT_TRUE(perplexity->json);
+}
+
+TEST(ParseOptionsTest, HelpShowsWhatPeopleType) {
+  const absl::StatusOr<Options> options = ParseOptions({"--help"}, false);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->command, Command::kHelp);
+  for (const std::string flag : {"-m, --model FILE", "--workers W", "-ctk", "-p, --prompt TEXT",
+                                 "--temp", "--json", "perplexity", "tokenize", "Examples:"}) {
+    EXPECT_THAT(options->help, HasSubstr(flag));
+  }
+  const absl::StatusOr<Options> tokenize = ParseOptions({"tokenize", "-h"}, false);
+  ASSERT_TRUE(tokenize.ok()) << tokenize.status();
+  EXPECT_THAT(tokenize->help, HasSubstr("--no-bos"));
+  EXPECT_THAT(tokenize->help, testing::Not(HasSubstr("--temp")));
+}
+
+TEST(ResolvePathTest, StartsWhereThePersonStands) {
+  ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", "/home/ada", 1), 0);
+  EXPECT_EQ(ResolvePath("m.gguf"), "/home/ada/m.gguf");
+  EXPECT_EQ(ResolvePath("/m.gguf"), "/m.gguf");
+  ASSERT_EQ(unsetenv("BUILD_WORKING_DIRECTORY"), 0);
+  EXPECT_EQ(ResolvePath("m.gguf"), "m.gguf");
+}
+
+}  // namespace
+}  // namespace baton
