@@ -115,6 +115,7 @@ absl::Status FromGrpc(const grpc::Status& status) {
   failure.set_code(status.error_code());
   std::string text = status.error_message();
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
+    if (absl::StartsWith(text, "DNS resolution failed")) text = "there is no such host";
     // "failed to connect to all addresses; last error: UNKNOWN: ipv4:...: Connection refused"
     const size_t last = text.rfind(": ");
     if (absl::StrContains(text, "last error: ") && last != std::string::npos) {

@@ -40,6 +40,10 @@ TEST(StatusTest, TellsAConnectionErrorInShort) {
                                   "failed to connect to all addresses; last error: UNKNOWN: "
                                   "ipv4:127.0.0.1:1: Connection refused")),
             absl::UnavailableError("Connection refused"));
+  EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                                  "DNS resolution failed for a.b:1: C-ares status is not "
+                                  "ARES_SUCCESS: Domain name not found")),
+            absl::UnavailableError("there is no such host"));
   EXPECT_EQ(FromGrpc(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "Deadline Exceeded")),
             absl::DeadlineExceededError("no answer in time"));
 }

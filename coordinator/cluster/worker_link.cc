@@ -73,11 +73,9 @@ void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
   }
   const absl::Status status = FromGrpc(stream->Finish());
   const bool lost = status.ok() || absl::IsUnavailable(status);
-  events.failed(Blame(lost ? absl::UnavailableError(absl::StrCat(
-                                 "closed the connection", status.message().empty() ? "" : ": ",
-                                 status.message()))
-                           : status),
-                /*indirect=*/false);
+  const absl::Status connection_lost = absl::UnavailableError(
+      absl::StrCat("connection lost (", status.ok() ? "closed" : status.message(), ")"));
+  events.failed(Blame(lost ? connection_lost : status), /*indirect=*/false);
 }
 
 void WorkerLink::Release() {

@@ -1,0 +1,34 @@
+#include "worker/closable_queue.h"
+
+#include <memory>
+#include <thread>
+
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+TEST(ClosableQueueTest, KeepsTheOrderBetweenThreads) {
+  constexpr int kItems = 10000;
+  ClosableQueue<std::unique_ptr<int>> queue;
+  std::thread producer([&] {
+    for (int i = 0; i < kItems; ++i) queue.Push(std::make_unique<int>(i));
+  });
+  for (int i = 0; i < kItems; ++i) ASSERT_EQ(**queue.Pop(), i);
+  producer.join();
+}
+
+TEST(ClosableQueueTest, CloseWakesWhoeverWaitsAndDropsWhatIsLeft) {
+  ClosableQueue<int> waiting;
+  std::thread consumer([&] { EXPECT_EQ(waiting.Pop(), std::nullopt); });
+  waiting.Close();
+  consumer.join();
+  ClosableQueue<int> full;
+  full.Push(1);
+  full.Close();
+  full.Push(2);
+  EXPECT_EQ(full.Pop(), std::nullopt);
+}
+
+}  // namespace
+}  // namespace baton
