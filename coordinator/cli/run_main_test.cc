@@ -25,7 +25,7 @@ struct Outcome {
   std::string err;
 };
 
-Outcome Run(const Words& words) {
+Outcome RunWords(const Words& words) {
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
   const int exit_code = RunMain(words);
@@ -49,7 +49,7 @@ class RunMainTest : public testing::Test {
   // With this model, everything in this process.
   Outcome RunModel(Words words) {
     words.insert(words.begin(), {"-m", model_, "--workers", "0", "-t", "1"});
-    return Run(words);
+    return RunWords(words);
   }
 
   nlohmann::json RunJson(Words words) {
@@ -130,13 +130,13 @@ TEST_F(RunMainTest, TellsErrorsInOneLine) {
   ExpectError(RunModel({"-p", "x", "--stages", "4"}), kExitError, "3 layers");
   ExpectError(RunModel({"-p", "x", "--layers", "0-1"}), kExitError, "layer");
   ExpectError(RunModel({"--chat", "-p", "x"}), kExitError, "chat_template");
-  ExpectError(Run({"-m", "/nowhere\n", "-p", "x"}), kExitError, "/nowhere");
+  ExpectError(RunWords({"-m", "/nowhere\n", "-p", "x"}), kExitError, "/nowhere");
   ExpectError(RunModel({"-p", "x", "-n", "many"}), kExitUsage, "many");
-  ExpectError(Run({}), kExitUsage, "--model");
+  ExpectError(RunWords({}), kExitUsage, "--model");
 }
 
 TEST_F(RunMainTest, MoreWorkersThanLayersIsToldBeforeAnythingStarts) {
-  const Outcome outcome = Run({"-m", model_, "--workers", "4", "-p", "x"});
+  const Outcome outcome = RunWords({"-m", model_, "--workers", "4", "-p", "x"});
   ExpectError(outcome, kExitError, "4 workers");
   EXPECT_EQ(outcome.err.find("error: "), 0u) << outcome.err;
 }
@@ -149,9 +149,9 @@ TEST_F(RunMainTest, PrintsThePlan) {
 }
 
 TEST_F(RunMainTest, Tokenizes) {
-  EXPECT_EQ(Run({"tokenize", "-m", model_, "-p", ""}).out, "[]\n");
-  const Outcome with_bos = Run({"tokenize", "-m", model_, "-p", "hello"});
-  const Outcome without = Run({"tokenize", "-m", model_, "-p", "hello", "--no-bos"});
+  EXPECT_EQ(RunWords({"tokenize", "-m", model_, "-p", ""}).out, "[]\n");
+  const Outcome with_bos = RunWords({"tokenize", "-m", model_, "-p", "hello"});
+  const Outcome without = RunWords({"tokenize", "-m", model_, "-p", "hello", "--no-bos"});
   const nlohmann::json ids = nlohmann::json::parse(with_bos.out);
   EXPECT_EQ(ids, RunJson({"-p", "hello", "-n", "0"}).at("prompt_ids"));
   EXPECT_LE(nlohmann::json::parse(without.out).size(), ids.size());
@@ -163,7 +163,7 @@ TEST_F(RunMainTest, MeasuresPerplexity) {
   const auto measure = [&](const Words& more) {
     Words words = {"perplexity", "-m", model_, "--workers", "0", "-c", "32", "-p", text};
     words.insert(words.end(), more.begin(), more.end());
-    const Outcome outcome = Run(words);
+    const Outcome outcome = RunWords(words);
     EXPECT_EQ(outcome.exit_code, kExitOk) << outcome.err;
     return outcome.out;
   };
@@ -172,7 +172,8 @@ TEST_F(RunMainTest, MeasuresPerplexity) {
   const std::string json = measure({"--json"});
   EXPECT_EQ(nlohmann::json::parse(json).at("tokens").get<int>() % 15, 0);
   EXPECT_EQ(measure({"--json", "--stages", "3", "--prompt-chunk", "5"}), json);
-  ExpectError(Run({"perplexity", "-m", model_, "--workers", "0", "-p", "x"}), kExitError, "64");
+  ExpectError(RunWords({"perplexity", "-m", model_, "--workers", "0", "-p", "x"}), kExitError,
+              "64");
 }
 
 }  // namespace

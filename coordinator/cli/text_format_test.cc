@@ -34,7 +34,7 @@ TEST(ReadTextTest, GivesEveryByte) {
 }
 
 TEST(ReadTextTest, NamesWhatItCannotRead) {
-  for (const std::string path : {testing::TempDir() + "/nowhere", testing::TempDir()}) {
+  for (const std::string& path : {testing::TempDir() + "/nowhere", testing::TempDir()}) {
     const absl::Status status = ReadText(path).status();
     EXPECT_FALSE(status.ok());
     EXPECT_NE(status.message().find(path), absl::string_view::npos) << status;
