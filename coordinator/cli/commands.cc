@@ -93,6 +93,11 @@ absl::StatusOr<std::unique_ptr<Deployment>> Load(const Options& options,
   return deployment;
 }
 
+// What --seed takes to get the same answers again.
+void SaySeed(const Options& options) {
+  if (options.sampling.temperature > 0) Say(absl::StrCat("seed ", options.sampling.seed));
+}
+
 absl::Status Report(const Options& options, const Answer& answer, Deployment& deployment,
                     Output& output) {
   if (output.closed()) return absl::OkStatus();
@@ -114,6 +119,7 @@ absl::Status AnswerOnce(const Options& options, std::vector<int32_t> prompt,
   RETURN_IF_ERROR(CheckFits(prompt, model));
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
   ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
+  SaySeed(options);
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
   ASSIGN_OR_RETURN(const Answer answer,
                    answerer->Run(std::move(prompt), options.json ? nullptr : &output));
@@ -125,6 +131,7 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
                       const Tokenizer& tokenizer, Output& output) {
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
   ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
+  SaySeed(options);
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
   const bool on_terminal = isatty(STDIN_FILENO);
   if (on_terminal) Say("type a message; Ctrl-D ends the conversation");

@@ -24,9 +24,6 @@ void ChooseSeed(Options& options) {
   if (options.seed_given || options.sampling.temperature <= 0) return;
   // 32 bits: what a person can copy.
   options.sampling.seed = std::random_device()();
-  if (options.command == Command::kComplete || options.command == Command::kChat) {
-    Say(absl::StrCat("seed ", options.sampling.seed));
-  }
 }
 
 absl::Status Run(Options& options, Output& output) {
