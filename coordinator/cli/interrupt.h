@@ -16,9 +16,9 @@ bool Interrupted();
 // Readable from the first signal on, for poll().
 int InterruptFd();
 
-// While one exists, `cancel` is called, from a thread of its own, when the signal comes or has come.
-// Without one, the process ends as after any other error: it is starting, and there is nothing to
-// finish. One at a time.
+// While one exists, `cancel` is called, from a thread of its own, when the signal comes or has
+// come. Without one, the process ends as after any other error: it is starting, and there is
+// nothing to finish. One at a time.
 class CancelOnInterrupt {
  public:
   explicit CancelOnInterrupt(std::function<void()> cancel);

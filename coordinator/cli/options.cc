@@ -239,7 +239,8 @@ KnownFlags FlagsOf(const CLI::App& app) {
   KnownFlags flags;
   for (const CLI::Option* option : app.get_options()) {
     if (option->get_lnames().empty()) continue;
-    const KnownFlag flag = {"--" + option->get_lnames().front(), option->get_items_expected_max() > 0};
+    const KnownFlag flag = {"--" + option->get_lnames().front(),
+                            option->get_items_expected_max() > 0};
     for (const std::string& name : option->get_lnames()) flags[name] = flag;
     for (const std::string& name : option->get_snames()) flags[name] = flag;
   }

@@ -24,9 +24,9 @@ std::string Line(const std::vector<std::string>& cells, const std::vector<size_t
   std::string line;
   for (size_t i = 0; i < cells.size(); ++i) {
     const int width = static_cast<int>(widths[i]);
-    absl::StrAppend(&line, i == 0 ? "" : "  ",
-                    i < 4 ? absl::StrFormat("%-*s", width, cells[i])
-                          : absl::StrFormat("%*s", width, cells[i]));
+    absl::StrAppend(
+        &line, i == 0 ? "" : "  ",
+        i < 4 ? absl::StrFormat("%-*s", width, cells[i]) : absl::StrFormat("%*s", width, cells[i]));
   }
   return line + "\n";
 }

@@ -13,18 +13,6 @@ namespace {
 // Below this no token of a window is scored that has seen another scored one.
 constexpr int32_t kMinWindow = 4;
 
-absl::Status CheckLengths(int64_t token_count, int32_t window) {
-  if (window < kMinWindow) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a context of ", window, " tokens cannot be scored; expected at least ", kMinWindow));
-  }
-  if (token_count < window) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the text has ", token_count, " tokens; expected at least one context of ", window));
-  }
-  return absl::OkStatus();
-}
-
 // Sums of x = -log p, in the order of the text.
 class Scores {
  public:
@@ -70,21 +58,35 @@ OutputSpec ScoreRows(const std::vector<int32_t>& window, int32_t begin, int32_t 
 
 }  // namespace
 
+absl::Status CheckPerplexityLengths(int64_t token_count, int32_t window) {
+  if (window < kMinWindow) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a context of ", window, " tokens cannot be scored; expected at least ", kMinWindow));
+  }
+  if (token_count < window) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the text has ", token_count, " tokens; expected at least one context of ", window));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Perplexity> MeasurePerplexity(
     const std::vector<int32_t>& tokens, int32_t window, std::optional<int32_t> bos,
     StepQueue& steps, Sequence& sequence,
-    const std::function<void(int64_t done, int64_t total, double so_far)>& progress) {
-  RETURN_IF_ERROR(CheckLengths(static_cast<int64_t>(tokens.size()), window));
+    const std::function<bool(int64_t done, int64_t total, double so_far)>& progress) {
+  RETURN_IF_ERROR(CheckPerplexityLengths(static_cast<int64_t>(tokens.size()), window));
   const int64_t window_count = static_cast<int64_t>(tokens.size()) / window;
   const int64_t scored_per_window = window - window / 2 - 1;
   Scores scores;
+  bool cancelled = false;
   const auto done = [&](SpanOutput output) {
     scores.Add(output.scores);
     if (!progress || output.scores.empty() || scores.count() % scored_per_window != 0) return;
-    progress(scores.count() / scored_per_window, window_count, scores.Result().perplexity);
+    const int64_t window_done = scores.count() / scored_per_window;
+    cancelled |= !progress(window_done, window_count, scores.Result().perplexity);
   };
   absl::Status status;
-  for (int64_t i = 0; i < window_count && status.ok(); ++i) {
+  for (int64_t i = 0; i < window_count && status.ok() && !cancelled; ++i) {
     std::vector<int32_t> part(tokens.begin() + i * window, tokens.begin() + (i + 1) * window);
     if (bos.has_value()) part.front() = *bos;
     status = sequence.Submit(
@@ -92,6 +94,7 @@ absl::StatusOr<Perplexity> MeasurePerplexity(
   }
   status.Update(steps.Drain());
   RETURN_IF_ERROR(status);
+  if (cancelled) return absl::CancelledError("the measurement was ended early");
   return scores.Result();
 }
 

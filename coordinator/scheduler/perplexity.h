@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/scheduler/sequence.h"
 #include "coordinator/scheduler/step_queue.h"
@@ -19,6 +20,9 @@ struct Perplexity {
   int64_t token_count = 0;  // that were scored
 };
 
+// InvalidArgument when there is no full window, or a window of less than 4 tokens.
+absl::Status CheckPerplexityLengths(int64_t token_count, int32_t window);
+
 // llama.cpp's definition. `tokens` are cut in windows of `window`, of which the last is dropped
 // where it is not full; a window's first token gives way to `bos` where there is one. In each, the
 // tokens at window/2 + 1 to window - 1 are scored, so that all have seen half a window. With
@@ -27,11 +31,11 @@ struct Perplexity {
 //   perplexity = exp(mean x)     error = perplexity sqrt((mean x^2 - (mean x)^2) / (n - 1))
 //
 // `progress` is called with windows done and to do, and the perplexity so far; it may be null.
-// InvalidArgument when there is no full window, or a window of less than 4 tokens.
+// False ends it: Cancelled. Errors of CheckPerplexityLengths().
 absl::StatusOr<Perplexity> MeasurePerplexity(
     const std::vector<int32_t>& tokens, int32_t window, std::optional<int32_t> bos,
     StepQueue& steps, Sequence& sequence,
-    const std::function<void(int64_t done, int64_t total, double so_far)>& progress);
+    const std::function<bool(int64_t done, int64_t total, double so_far)>& progress);
 
 }  // namespace baton
 

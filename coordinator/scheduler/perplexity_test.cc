@@ -18,6 +18,7 @@ class PerplexityTest : public testing::Test {
                              [&](int64_t done, int64_t total, double so_far) {
                                progress_.push_back({done, total});
                                last_ = so_far;
+                               return static_cast<int64_t>(progress_.size()) != cancel_after_;
                              });
   }
 
@@ -27,6 +28,7 @@ class PerplexityTest : public testing::Test {
   Sequence sequence_{steps_, blocks_, 5};
   std::vector<std::pair<int64_t, int64_t>> progress_;
   double last_ = 0;
+  int64_t cancel_after_ = -1;
 };
 
 // The scores that the fake gives, by the definition, one window after the other.
@@ -96,6 +98,13 @@ TEST_F(PerplexityTest, RefusesTextsThatAreTooShort) {
   EXPECT_NE(status.message().find("3 tokens"), absl::string_view::npos) << status;
   EXPECT_NE(status.message().find("16"), absl::string_view::npos) << status;
   EXPECT_FALSE(Measure({1, 2, 3, 4, 5, 6}, 2).ok());
+}
+
+TEST_F(PerplexityTest, CanBeEndedEarly) {
+  cancel_after_ = 1;
+  EXPECT_EQ(Measure(Text(1600, 16, std::nullopt), 16).status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_LT(progress_.size(), 10u);
 }
 
 TEST_F(PerplexityTest, AFailedStepIsAnErrorAndLeavesNothingInFlight) {

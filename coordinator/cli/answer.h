@@ -1,0 +1,62 @@
+// One answer: generated, printed as it comes, and told about afterwards.
+#ifndef BATON_COORDINATOR_CLI_ANSWER_H_
+#define BATON_COORDINATOR_CLI_ANSWER_H_
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/cli/console.h"
+#include "coordinator/cli/deployment.h"
+#include "coordinator/cli/options.h"
+#include "coordinator/scheduler/generator.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "nlohmann/json.hpp"
+
+namespace baton {
+
+struct Answer {
+  std::vector<int32_t> prompt_ids;
+  Generation generation;
+  std::string text;
+  std::vector<SampleResult> samples;  // with log-probabilities, one per id; empty unless asked for
+};
+
+// Not thread-safe.
+class Answerer {
+ public:
+  // Opens the file for logits where one is asked for. Everything outlives this. InvalidArgument for
+  // a logit bias outside the vocabulary.
+  static absl::StatusOr<std::unique_ptr<Answerer>> Create(const Options& options,
+                                                          const Tokenizer& tokenizer,
+                                                          Deployment& deployment);
+
+  // Text goes to `output` as it comes, unless that is null. Ends early, without an error, where
+  // nobody reads it any more; Cancelled after an interrupt.
+  absl::StatusOr<Answer> Run(std::vector<int32_t> prompt, Output* output);
+
+ private:
+  Answerer(const Options& options, const Tokenizer& tokenizer, Deployment& deployment);
+  absl::Status WriteLogits(const std::vector<float>& logits);
+
+  const Options& options_;
+  const Tokenizer& tokenizer_;
+  Deployment& deployment_;
+  Sequence sequence_;
+  std::unique_ptr<FILE, int (*)(FILE*)> logits_file_{nullptr, std::fclose};
+};
+
+// Speed, in three lines for people.
+std::string StatisticsText(const GenerationTimings& timings);
+
+// The whole object that --json prints.
+nlohmann::ordered_json AnswerJson(const Options& options, const Answer& answer,
+                                  nlohmann::ordered_json plan, double load_ms);
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_CLI_ANSWER_H_

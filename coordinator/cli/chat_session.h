@@ -1,0 +1,41 @@
+// A conversation in the terminal.
+#ifndef BATON_COORDINATOR_CLI_CHAT_SESSION_H_
+#define BATON_COORDINATOR_CLI_CHAT_SESSION_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/chat/chat_template.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace baton {
+
+// What was said so far, as the model's own template writes it. Not thread-safe.
+class ChatSession {
+ public:
+  // FailedPrecondition when the file has no template, or one that is not recognised.
+  static absl::StatusOr<ChatSession> Create(const GgufFile& file, const Tokenizer& tokenizer,
+                                            const std::optional<std::string>& system);
+
+  // The ids of the whole conversation with `text` as the user's next message, up to where the model
+  // begins to answer. Special tokens in what people wrote are ordinary text.
+  absl::StatusOr<std::vector<int32_t>> Ask(std::string text);
+  // What the model answered.
+  void Answered(std::string text);
+
+ private:
+  ChatSession(ChatTemplate chat_template, const Tokenizer& tokenizer)
+      : template_(std::move(chat_template)), tokenizer_(tokenizer) {}
+
+  ChatTemplate template_;
+  const Tokenizer& tokenizer_;
+  std::vector<ChatMessage> messages_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_CLI_CHAT_SESSION_H_

@@ -1,0 +1,215 @@
+#include "coordinator/cli/commands.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "coordinator/cli/answer.h"
+#include "coordinator/cli/chat_session.h"
+#include "coordinator/cli/deployment.h"
+#include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/plan_report.h"
+#include "coordinator/cli/text_format.h"
+#include "coordinator/scheduler/perplexity.h"
+#include "engine/base/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace baton {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int32_t kPerplexityContext = 512;  // llama.cpp's default
+
+// Text of models need not be UTF-8; JSON is.
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+absl::Status Print(Output& output, const std::string& text) {
+  output.Write(text);
+  return output.status();
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const GgufFile& file) {
+  ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(file));
+  if (tokenizer->lacks_pre_tokenizer()) {
+    Say(absl::StrCat("warning: ", OneLine(file.path()),
+                     " does not name its pre-tokenizer; the default one may not be the model's"));
+  }
+  return tokenizer;
+}
+
+// -p or -f, one of which is given.
+absl::StatusOr<std::string> GivenText(const Options& options) {
+  if (options.file.has_value()) return ReadText(*options.file);
+  if (options.prompt->size() > kMaxTextBytes) {
+    return absl::InvalidArgumentError("the prompt is longer than a tokenizer takes");
+  }
+  return *options.prompt;
+}
+
+absl::StatusOr<std::vector<int32_t>> CheckedIds(const std::vector<int32_t>& ids,
+                                                const ModelSpec& spec) {
+  for (const int32_t id : ids) {
+    if (id < spec.vocabulary_size) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--ids has token ", id, "; the vocabulary has ids 0 to ", spec.vocabulary_size - 1));
+  }
+  return ids;
+}
+
+absl::StatusOr<std::vector<int32_t>> PromptIds(const Options& options, const ModelSpec& spec,
+                                               const Tokenizer& tokenizer) {
+  if (options.ids.has_value()) return CheckedIds(*options.ids, spec);
+  ASSIGN_OR_RETURN(const std::string text, GivenText(options));
+  std::vector<int32_t> ids = tokenizer.Encode(text, TokenizeOptions());
+  if (!ids.empty()) return ids;
+  if (tokenizer.adds_bos() && tokenizer.bos().has_value()) return std::vector{*tokenizer.bos()};
+  return absl::InvalidArgumentError(
+      "the prompt is empty, and the model begins no text by itself; expected at least one token");
+}
+
+// As Generate() says it, but before anything is started.
+absl::Status CheckFits(const std::vector<int32_t>& prompt, const PlannedModel& model) {
+  if (prompt.size() <= static_cast<size_t>(model.context_length)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt.size(),
+                                                 " tokens, and the context has room for ",
+                                                 model.context_length));
+}
+
+absl::StatusOr<std::unique_ptr<Deployment>> Load(const Options& options,
+                                                 const PlannedModel& model) {
+  std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
+  ASSIGN_OR_RETURN(auto deployment, Deployment::Start(options, model));
+  Say(absl::StrFormat("loaded in %.2f s", deployment->load_ms() / 1000));
+  return deployment;
+}
+
+absl::Status Report(const Options& options, const Answer& answer, Deployment& deployment,
+                    Output& output) {
+  if (output.closed()) return absl::OkStatus();
+  if (options.json) {
+    ASSIGN_OR_RETURN(const std::vector<StageStats> stats, deployment.Stats());
+    const PlannedModel& model = deployment.model();
+    RETURN_IF_ERROR(
+        Print(output, Dump(AnswerJson(options, answer, PlanJson(model.plan, model.workers, stats),
+                                      deployment.load_ms()))));
+  } else {
+    output.EndLineOnTerminal();
+  }
+  std::fputs(StatisticsText(answer.generation.timings).c_str(), stderr);
+  return absl::OkStatus();
+}
+
+absl::Status AnswerOnce(const Options& options, std::vector<int32_t> prompt,
+                        const PlannedModel& model, const Tokenizer& tokenizer, Output& output) {
+  RETURN_IF_ERROR(CheckFits(prompt, model));
+  ASSIGN_OR_RETURN(auto deployment, Load(options, model));
+  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
+  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
+  ASSIGN_OR_RETURN(const Answer answer,
+                   answerer->Run(std::move(prompt), options.json ? nullptr : &output));
+  return Report(options, answer, *deployment, output);
+}
+
+// Until the end of the input, or an interrupt.
+absl::Status Converse(const Options& options, ChatSession& session, const PlannedModel& model,
+                      const Tokenizer& tokenizer, Output& output) {
+  ASSIGN_OR_RETURN(auto deployment, Load(options, model));
+  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
+  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
+  const bool on_terminal = isatty(STDIN_FILENO);
+  if (on_terminal) Say("type a message; Ctrl-D ends the conversation");
+  LineReader lines;
+  while (!output.closed()) {
+    if (on_terminal) std::fputs("> ", stderr);
+    std::optional<std::string> line = lines.Read();
+    if (!line.has_value()) break;
+    if (line->empty()) continue;
+    ASSIGN_OR_RETURN(std::vector<int32_t> prompt, session.Ask(*std::move(line)));
+    absl::StatusOr<Answer> answer = answerer->Run(std::move(prompt), &output);
+    if (Interrupted()) break;
+    RETURN_IF_ERROR(answer.status());
+    output.Write("\n");
+    session.Answered(std::move(answer->text));
+  }
+  if (on_terminal) std::fputs("\n", stderr);
+  return output.status();
+}
+
+}  // namespace
+
+absl::Status RunPlan(const Options& options, Output& output) {
+  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
+  if (!options.json) return Print(output, PlanTable(model.plan, model.workers));
+  return Print(output, Dump({{"plan", PlanJson(model.plan, model.workers, {})}}));
+}
+
+absl::Status RunTokenize(const Options& options, Output& output) {
+  ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(options.model));
+  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(file));
+  ASSIGN_OR_RETURN(const std::string text, GivenText(options));
+  const std::vector<int32_t> ids =
+      tokenizer->Encode(text, {options.add_special, options.parse_special});
+  return Print(output, Dump(ids));
+}
+
+absl::Status RunPerplexity(const Options& options, Output& output) {
+  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, kPerplexityContext));
+  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(const std::string text, GivenText(options));
+  const std::vector<int32_t> tokens =
+      tokenizer->Encode(text, {.add_special = true, .parse_special = false});
+  RETURN_IF_ERROR(
+      CheckPerplexityLengths(static_cast<int64_t>(tokens.size()), model.context_length));
+  ASSIGN_OR_RETURN(auto deployment, Load(options, model));
+  Sequence sequence(deployment->steps(), deployment->blocks(), options.prompt_chunk);
+  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
+  const bool on_terminal = isatty(STDERR_FILENO);
+  const auto progress = [&](int64_t done, int64_t total, double so_far) {
+    if (on_terminal) std::fprintf(stderr, "\r%ld of %ld windows, %.4f\x1b[K", done, total, so_far);
+    return !Interrupted();
+  };
+  const std::optional<int32_t> bos = tokenizer->adds_bos() ? tokenizer->bos() : std::nullopt;
+  const absl::StatusOr<Perplexity> result =
+      MeasurePerplexity(tokens, model.context_length, bos, deployment->steps(), sequence, progress);
+  if (on_terminal) std::fputs("\r\x1b[K", stderr);
+  RETURN_IF_ERROR(result.status());
+  if (!options.json) {
+    return Print(output, absl::StrFormat("perplexity %.4f +/- %.5f over %d tokens\n",
+                                         result->perplexity, result->error, result->token_count));
+  }
+  return Print(output, Dump({{"perplexity", result->perplexity},
+                             {"error", result->error},
+                             {"tokens", result->token_count}}));
+}
+
+absl::Status RunCompletion(const Options& options, Output& output) {
+  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
+  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptIds(options, model.spec, *tokenizer));
+  return AnswerOnce(options, std::move(prompt), model, *tokenizer, output);
+}
+
+absl::Status RunChat(const Options& options, Output& output) {
+  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
+  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(ChatSession session,
+                   ChatSession::Create(model.file, *tokenizer, options.system));
+  if (!options.prompt.has_value() && !options.file.has_value()) {
+    return Converse(options, session, model, *tokenizer, output);
+  }
+  ASSIGN_OR_RETURN(std::string text, GivenText(options));
+  ASSIGN_OR_RETURN(std::vector<int32_t> prompt, session.Ask(std::move(text)));
+  return AnswerOnce(options, std::move(prompt), model, *tokenizer, output);
+}
+
+}  // namespace baton

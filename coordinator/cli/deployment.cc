@@ -1,0 +1,179 @@
+#include "coordinator/cli/deployment.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/cli/console.h"
+#include "coordinator/cli/load_progress.h"
+#include "coordinator/cli/machine.h"
+#include "coordinator/cli/text_format.h"
+#include "engine/base/status_macros.h"
+#include "engine/pipeline/local_pipeline.h"
+#include "engine/pipeline/local_stage.h"
+
+namespace baton {
+namespace {
+
+// Beyond those of one sequence: room to start the next one in.
+constexpr int32_t kSpareKvBlocks = 1;
+// Of the memory that is free beside the weights: the rest is for scratch and for others.
+constexpr uint64_t kKvMemoryDivisor = 2;
+// Below this a conversation makes no sense, and memory is not what is short.
+constexpr int32_t kMinDefaultContext = 512;
+
+int StageCount(const Options& options) {
+  if (!options.workers.empty()) return static_cast<int>(options.workers.size());
+  return std::max(options.local_worker_count, options.stage_count);
+}
+
+std::vector<std::string> WorkerNames(const Options& options) {
+  std::vector<std::string> names;
+  for (const WorkerEndpoint& worker : options.workers) names.push_back(worker.address);
+  for (int i = 0; i < options.local_worker_count; ++i) names.push_back(absl::StrCat("worker ", i));
+  if (names.empty()) names.assign(options.stage_count, "in process");
+  return names;
+}
+
+int32_t BlocksOf(int64_t positions) {
+  return static_cast<int32_t>((positions + kKvBlockTokens - 1) / kKvBlockTokens);
+}
+
+// The longest context whose KV cache this machine has room for; the model's where nothing is known.
+int32_t ContextWithinMemory(const PlannedModel& model, const Options& options) {
+  const int32_t limit = static_cast<int32_t>(model.spec.context_length);
+  const uint64_t available = AvailableMemoryBytes();
+  if (!options.workers.empty() || available == 0) return limit;
+  uint64_t block_bytes = 0;
+  uint64_t weight_bytes = 0;
+  for (const PlannedStage& stage : model.plan.stages) {
+    block_bytes += KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
+    weight_bytes += stage.weight_bytes;
+  }
+  const uint64_t budget = (available - std::min(available, weight_bytes)) / kKvMemoryDivisor;
+  const uint64_t positions = budget / std::max<uint64_t>(block_bytes, 1) * kKvBlockTokens;
+  const int32_t context = static_cast<int32_t>(std::min<uint64_t>(limit, positions));
+  if (context >= std::min(limit, kMinDefaultContext)) return context;
+  return std::min(limit, kMinDefaultContext);
+}
+
+absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& options,
+                                      int32_t default_context) {
+  const int32_t limit = static_cast<int32_t>(model.spec.context_length);
+  if (options.context_length.has_value()) {
+    if (*options.context_length <= limit) return *options.context_length;
+    return absl::InvalidArgumentError(absl::StrCat("a context of ", *options.context_length,
+                                                   " tokens is asked for, and the model has at "
+                                                   "most ",
+                                                   limit));
+  }
+  if (default_context > 0) return std::min(default_context, limit);
+  const int32_t context = ContextWithinMemory(model, options);
+  if (context < limit) {
+    Say(absl::StrCat("context ", context, " of the model's ", limit,
+                     " tokens: the KV cache may take half of the free memory"));
+  }
+  return context;
+}
+
+absl::Status CheckStageCount(const Options& options, const ModelSpec& spec) {
+  const int stage_count = StageCount(options);
+  if (stage_count <= spec.layer_count) return absl::OkStatus();
+  const bool in_process = options.workers.empty() && options.local_worker_count == 0;
+  return absl::InvalidArgumentError(absl::StrCat(
+      stage_count, in_process ? " stages" : " workers", " are asked for, and the model has ",
+      spec.layer_count, " layers: expected at most one for each"));
+}
+
+}  // namespace
+
+absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_context) {
+  ASSIGN_OR_RETURN(GgufFile file, GgufFile::Read(options.model));
+  ASSIGN_OR_RETURN(ModelSpec spec, ModelSpec::Read(file));
+  PlannedModel model(std::move(file), std::move(spec));
+  const ModelBytes bytes = CountModelBytes(model.spec);
+  if (options.layers.empty()) {
+    RETURN_IF_ERROR(CheckStageCount(options, model.spec));
+    ASSIGN_OR_RETURN(model.plan, PlanByBytes(bytes, StageCount(options)));
+  } else {
+    ASSIGN_OR_RETURN(model.plan, PlanFromRanges(bytes, options.layers, StageCount(options)));
+  }
+  model.workers = WorkerNames(options);
+  ASSIGN_OR_RETURN(model.context_length, ChooseContext(model, options, default_context));
+  model.kv_block_count = BlocksOf(model.context_length) + kSpareKvBlocks;
+  return model;
+}
+
+absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(const Options& options,
+                                                              const PlannedModel& model) {
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<Deployment> deployment(new Deployment(model));
+  {
+    LoadProgressDisplay display(model.workers, isatty(STDERR_FILENO));
+    const auto progress = [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
+      display.Update(stage, bytes_done, bytes_total);
+    };
+    const bool in_process = options.workers.empty() && options.local_worker_count == 0;
+    RETURN_IF_ERROR(in_process ? deployment->StartStages(options, progress)
+                               : deployment->StartWorkers(options, progress));
+  }
+  deployment->steps_ = std::make_unique<StepQueue>(*deployment->pipeline_);
+  const std::chrono::duration<double, std::milli> elapsed =
+      std::chrono::steady_clock::now() - start;
+  deployment->load_ms_ = elapsed.count();
+  return deployment;
+}
+
+absl::Status Deployment::StartStages(const Options& options, const LoadProgress& progress) {
+  std::vector<std::unique_ptr<Stage>> stages;
+  for (const PlannedStage& planned : model_.plan.stages) {
+    LocalStageOptions stage;
+    stage.role = planned.role;
+    stage.numeric = options.numeric;
+    stage.isa = options.isa.value_or(BestIsa());
+    stage.thread_count = options.thread_count.value_or(PhysicalCoreCount());
+    stage.kv_block_count = model_.kv_block_count;
+    const int index = static_cast<int>(stages.size());
+    stage.progress = [&progress, index](uint64_t bytes_done, uint64_t bytes_total) {
+      progress(index, bytes_done, bytes_total);
+    };
+    ASSIGN_OR_RETURN(auto loaded, LocalStage::Load(model_.file, stage));
+    stages.push_back(std::move(loaded));
+  }
+  pipeline_ = std::make_unique<LocalPipeline>(std::move(stages));
+  return absl::OkStatus();
+}
+
+absl::Status Deployment::StartWorkers(const Options& options, const LoadProgress& progress) {
+  std::vector<WorkerEndpoint> workers = options.workers;
+  if (workers.empty()) {
+    LocalWorkersOptions local;
+    local.count = options.local_worker_count;
+    local.model_path = options.model;
+    local.thread_count =
+        options.thread_count.value_or(std::max(1, PhysicalCoreCount() / local.count));
+    if (options.isa.has_value()) local.isa = IsaName(*options.isa);
+    ASSIGN_OR_RETURN(local_workers_, LocalWorkers::Start(local));
+    workers = local_workers_->Endpoints();
+  }
+  ASSIGN_OR_RETURN(const ModelIdentity identity, model_.file.ComputeIdentity());
+  RemotePipelineOptions remote;
+  remote.kv_type = KvTypeName(options.numeric.kv_type);
+  remote.activations = options.numeric.activations == ActivationMode::kF32 ? "f32" : "int8";
+  remote.kv_block_count = model_.kv_block_count;
+  remote.context_length = model_.context_length;
+  ASSIGN_OR_RETURN(auto pipeline, RemotePipeline::Connect(std::move(workers), model_.plan, identity,
+                                                          model_.spec, remote, progress));
+  remote_ = pipeline.get();
+  pipeline_ = std::move(pipeline);
+  return absl::OkStatus();
+}
+
+void Deployment::Cancel() {
+  if (remote_ != nullptr) remote_->Cancel();
+}
+
+}  // namespace baton

@@ -1,0 +1,73 @@
+// A model that is opened, planned and running: everything between options and tokens.
+#ifndef BATON_COORDINATOR_CLI_DEPLOYMENT_H_
+#define BATON_COORDINATOR_CLI_DEPLOYMENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/cli/options.h"
+#include "coordinator/cluster/local_workers.h"
+#include "coordinator/cluster/remote_pipeline.h"
+#include "coordinator/scheduler/kv_block_allocator.h"
+#include "coordinator/scheduler/step_queue.h"
+#include "engine/gguf/gguf_file.h"
+#include "engine/model/model_spec.h"
+#include "engine/pipeline/plan.h"
+#include "engine/pipeline/stage.h"
+
+namespace baton {
+
+// What is known before anything is started.
+struct PlannedModel {
+  PlannedModel(GgufFile gguf, ModelSpec model_spec)
+      : file(std::move(gguf)), spec(std::move(model_spec)) {}
+  GgufFile file;
+  ModelSpec spec;
+  PipelinePlan plan;
+  std::vector<std::string> workers;  // as people call them, by stage
+  int32_t context_length = 0;        // positions of a sequence
+  int32_t kv_block_count = 0;
+};
+
+// Reads the header and decides. `default_context`: where the options name none; 0: the model's,
+// less where memory is short, which stderr is told. Errors: those of the file; a plan or a context
+// that the model has no room for.
+absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_context);
+
+// Running stages. Destroying it ends local workers.
+class Deployment {
+ public:
+  // Loads, with progress on stderr. `model` outlives this.
+  // REQUIRES: the calling thread lives as long as this.
+  static absl::StatusOr<std::unique_ptr<Deployment>> Start(const Options& options,
+                                                           const PlannedModel& model);
+
+  const PlannedModel& model() const { return model_; }
+  StepQueue& steps() { return *steps_; }
+  KvBlockAllocator& blocks() { return blocks_; }
+  absl::StatusOr<std::vector<StageStats>> Stats() { return pipeline_->Stats(); }
+  double load_ms() const { return load_ms_; }
+  // Ends what waits for workers. Thread-safe. A step inside this process is not cut short.
+  void Cancel();
+
+ private:
+  explicit Deployment(const PlannedModel& model) : model_(model), blocks_(model.kv_block_count) {}
+  absl::Status StartStages(const Options& options, const LoadProgress& progress);
+  absl::Status StartWorkers(const Options& options, const LoadProgress& progress);
+
+  const PlannedModel& model_;
+  std::unique_ptr<LocalWorkers> local_workers_;
+  std::unique_ptr<Pipeline> pipeline_;
+  RemotePipeline* remote_ = nullptr;  // the pipeline, where it is one
+  std::unique_ptr<StepQueue> steps_;
+  KvBlockAllocator blocks_;
+  double load_ms_ = 0;
+};
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_CLI_DEPLOYMENT_H_

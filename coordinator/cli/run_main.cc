@@ -1,0 +1,65 @@
+#include "coordinator/cli/run_main.h"
+
+#include <unistd.h>
+
+#include <random>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/console.h"
+#include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/options.h"
+#include "coordinator/cli/text_format.h"
+
+namespace baton {
+namespace {
+
+int Fail(const absl::Status& status, int exit_code) {
+  Say(absl::StrCat("error: ", OneLine(status.message())));
+  return exit_code;
+}
+
+void ChooseSeed(Options& options) {
+  if (options.seed_given || options.sampling.temperature <= 0) return;
+  // 32 bits: what a person can copy.
+  options.sampling.seed = std::random_device()();
+  if (options.command == Command::kComplete || options.command == Command::kChat) {
+    Say(absl::StrCat("seed ", options.sampling.seed));
+  }
+}
+
+absl::Status Run(Options& options, Output& output) {
+  if (options.command == Command::kHelp) {
+    output.Write(options.help);
+    return output.status();
+  }
+  if (options.plan_only) return RunPlan(options, output);
+  ChooseSeed(options);
+  switch (options.command) {
+    case Command::kTokenize:
+      return RunTokenize(options, output);
+    case Command::kPerplexity:
+      return RunPerplexity(options, output);
+    case Command::kChat:
+      return RunChat(options, output);
+    default:
+      return RunCompletion(options, output);
+  }
+}
+
+}  // namespace
+
+int RunMain(const std::vector<std::string>& arguments) {
+  CatchInterrupts();
+  absl::StatusOr<Options> options = ParseOptions(arguments, isatty(STDIN_FILENO));
+  if (!options.ok()) return Fail(options.status(), kExitUsage);
+  Output output;
+  const absl::Status status = Run(*options, output);
+  // Whoever closes the other end has what was wanted.
+  if (output.closed()) return kExitOk;
+  if (Interrupted() && !status.ok()) return Fail(absl::CancelledError("interrupted"), kExitError);
+  return status.ok() ? kExitOk : Fail(status, kExitError);
+}
+
+}  // namespace baton

@@ -1,0 +1,9 @@
+// The coordinator: the one binary for people.
+#include <string>
+#include <vector>
+
+#include "coordinator/cli/run_main.h"
+
+int main(int argc, char** argv) {
+  return baton::RunMain(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
+}
