@@ -116,17 +116,17 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Output* output
 }
 
 std::string StatisticsText(const GenerationTimings& timings) {
-  const StageTotals& stages = timings.decode_stages;
   std::string text = absl::StrFormat(
       "prompt      %d tokens, %.1f tok/s, first token after %.1f ms\n", timings.prompt_tokens,
       PerSecond(timings.prompt_tokens, timings.prompt_ms), timings.prompt_ms);
-  absl::StrAppendFormat(&text, "generation  %d tokens, %.1f tok/s\n", timings.generated_tokens,
+  absl::StrAppendFormat(&text, "generation  %d tokens", timings.generated_tokens);
+  const StageTotals& stages = timings.decode_stages;
+  if (stages.step_count == 0) return text + "\n";
+  const double step_count = static_cast<double>(stages.step_count);
+  absl::StrAppendFormat(&text, ", %.1f tok/s\nstages      ms per token:",
                         PerSecond(stages.step_count, timings.generated_ms));
-  if (stages.step_count == 0) return text;
-  absl::StrAppend(&text, "stages      ms per token:");
   for (size_t i = 0; i < stages.compute_ms.size(); ++i) {
-    absl::StrAppendFormat(&text, "  %d: %.2f", i,
-                          stages.compute_ms[i] / static_cast<double>(stages.step_count));
+    absl::StrAppendFormat(&text, "  %d: %.2f", i, stages.compute_ms[i] / step_count);
   }
   return text + "\n";
 }

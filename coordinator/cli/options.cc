@@ -230,6 +230,7 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
 
   apps.perplexity = apps.main.add_subcommand("perplexity", "how well the model foresees a text");
   Prepare(*apps.perplexity);
+  apps.perplexity->footer("A text is scored in windows of --context tokens (default 512).");
   AddModelFlags(*apps.perplexity, flags, options);
   AddTextFlags(*apps.perplexity, flags);
   AddJsonFlag(*apps.perplexity, options);
@@ -237,6 +238,7 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
 
   apps.tokenize = apps.main.add_subcommand("tokenize", "the token ids of a text, as a JSON list");
   Prepare(*apps.tokenize);
+  apps.tokenize->footer("");
   apps.tokenize->add_option("-m,--model", flags.model, "a GGUF file; a vocabulary is enough")
       ->type_name("FILE")
       ->group("Text");

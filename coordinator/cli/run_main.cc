@@ -51,7 +51,6 @@ absl::Status Run(Options& options, Output& output) {
 }  // namespace
 
 int RunMain(const std::vector<std::string>& arguments) {
-  CatchInterrupts();
   absl::StatusOr<Options> options = ParseOptions(arguments, isatty(STDIN_FILENO));
   if (!options.ok()) return Fail(options.status(), kExitUsage);
   Output output;
