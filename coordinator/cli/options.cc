@@ -57,23 +57,24 @@ class HelpFormatter : public CLI::Formatter {
     std::vector<std::string> names;
     for (const std::string& name : option->get_snames()) names.push_back("-" + name);
     for (const std::string& name : option->get_lnames()) {
-      names.push_back((name.size() <= kShortName ? "-" : "--") + name);
+      const bool one_dash = name == "ctk" || name == "ctv" || name == "sys";
+      names.push_back((one_dash ? "-" : "--") + name);
     }
     return absl::StrJoin(names, ", ");
   }
   std::string make_option_opts(const CLI::Option* option) const override {
     return option->get_items_expected_max() == 0 ? "" : " " + option->get_type_name();
   }
-
- private:
-  static constexpr size_t kShortName = 3;
 };
+
+// A range that help does not spell out.
+CLI::Validator Within(int least, int most) { return CLI::Range(least, most).description(""); }
 
 void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
   const std::string group = "Model and workers";
   app.add_option("-m,--model", flags.model, "a GGUF file")->type_name("FILE")->group(group);
   app.add_option("--workers", flags.workers,
-                 "N: so many local worker processes (default 1); 0: everything in this process; "
+                 "N local worker processes (default 1); 0: everything in this process;\n"
                  "HOST:PORT,HOST:PORT: workers running elsewhere")
       ->type_name("W")
       ->group(group);
@@ -85,8 +86,8 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
       ->type_name("RANGES")
       ->group(group);
   app.add_option("-t,--threads", flags.threads,
-                 "compute threads of each local worker (default: physical cores / workers)")
-      ->check(CLI::Range(1, kMaxThreads))
+                 "compute threads of each local worker\n(default: physical cores / workers)")
+      ->check(Within(1, kMaxThreads))
       ->type_name("N")
       ->group(group);
   app.add_option("-c,--context,--ctx-size", flags.context,
@@ -114,6 +115,9 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
       ->type_name("MODE")
       ->group(group);
   app.add_flag("--plan-only", options.plan_only, "print the plan and stop")->group(group);
+}
+
+void AddJsonFlag(CLI::App& app, Options& options) {
   app.add_flag("--json", options.json, "one JSON object on stdout")->group("Output");
 }
 
@@ -134,14 +138,14 @@ void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
       ->type_name("IDS")
       ->group(group);
   app.add_flag("--chat,--conversation", flags.chat,
-               "a conversation with the model's chat template; with -p one answer, then exit")
+               "a conversation with the model's chat template;\nwith -p one answer, then exit")
       ->group(group);
   app.add_option("--sys,--system", flags.system, "system message of the conversation")
       ->type_name("TEXT")
       ->group(group);
   app.add_option("-n,--max-tokens,--n-predict,--predict", options.max_tokens,
-                 "most tokens of an answer (default: until the end token or the context's end)")
-      ->check(CLI::Range(-1, std::numeric_limits<int32_t>::max()))
+                 "most tokens of an answer\n(default: until the end token or the context's end)")
+      ->check(Within(-1, std::numeric_limits<int32_t>::max()))
       ->type_name("N")
       ->group(group);
 }
@@ -156,7 +160,7 @@ void AddSamplingFlags(CLI::App& app, Flags& flags, Options& options) {
   number("--top-k", params.top_k, "keep the X likeliest; 0: all (default 40)");
   number("--top-p", params.top_p, "keep the likeliest that reach X together (default 0.95)");
   number("--min-p", params.min_p,
-         "keep those at least X times as likely as the best (default 0.05)");
+         "keep those at least X times as likely as the best\n(default 0.05)");
   number("--repeat-last-n", params.repeat_last_n,
          "tokens that penalties look back on; -1: all (default 64)");
   number("--repeat-penalty", params.repeat_penalty, "1: off (default)");
@@ -181,9 +185,10 @@ void AddSamplingFlags(CLI::App& app, Flags& flags, Options& options) {
 
 void AddOutputFlags(CLI::App& app, Options& options) {
   const std::string group = "Output";
+  AddJsonFlag(app, options);
   app.add_option("--logprobs", options.top_logprobs,
-                 "in --json: log-probabilities, and the N likeliest tokens of each step")
-      ->check(CLI::Range(0, kMaxLogprobs))
+                 "in --json: log-probabilities, and those of the N likeliest\ntokens of each step")
+      ->check(Within(0, kMaxLogprobs))
       ->type_name("N")
       ->group(group);
   app.add_option("--logits", options.logits_file,
@@ -203,8 +208,11 @@ void Prepare(CLI::App& app) {
   app.formatter(std::make_shared<HelpFormatter>());
   // The last one counts, so that a script's defaults can be followed by a person's wishes.
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app.get_help_ptr()->description("this text")->group("Output");
+  app.set_help_flag();
 }
+
+// Last, so that it stands there.
+void AddHelpFlag(CLI::App& app) { app.set_help_flag("-h,--help", "this text")->group("Output"); }
 
 void BuildApps(Apps& apps, Flags& flags, Options& options) {
   Prepare(apps.main);
@@ -212,6 +220,7 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
   AddPromptFlags(apps.main, flags, options);
   AddSamplingFlags(apps.main, flags, options);
   AddOutputFlags(apps.main, options);
+  AddHelpFlag(apps.main);
   apps.main.footer(
       "Examples:\n"
       "  coordinator -m model.gguf --workers 2 -p \"Once upon a time\" -n 64\n"
@@ -223,6 +232,8 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
   Prepare(*apps.perplexity);
   AddModelFlags(*apps.perplexity, flags, options);
   AddTextFlags(*apps.perplexity, flags);
+  AddJsonFlag(*apps.perplexity, options);
+  AddHelpFlag(*apps.perplexity);
 
   apps.tokenize = apps.main.add_subcommand("tokenize", "the token ids of a text, as a JSON list");
   Prepare(*apps.tokenize);
@@ -233,6 +244,7 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
   apps.tokenize->add_flag("--no-bos", flags.no_bos, "add neither BOS nor EOS")->group("Text");
   apps.tokenize->add_flag("--no-special", flags.no_special, "special tokens are ordinary text")
       ->group("Text");
+  AddHelpFlag(*apps.tokenize);
 }
 
 KnownFlags FlagsOf(const CLI::App& app) {
