@@ -1,6 +1,7 @@
 // The first promise: the same bits, however the work is cut. Every test computes the logits of one
 // prompt in the plainest way (one stage, one thread, plain C++, the prompt whole, alone) and then
 // in others, and compares bits.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>

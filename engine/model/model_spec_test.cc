@@ -1,6 +1,5 @@
 #include "engine/model/model_spec.h"
 
-#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <map>

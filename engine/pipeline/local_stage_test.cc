@@ -1,6 +1,5 @@
 #include "engine/pipeline/local_stage.h"
 
-#include <bit>
 #include <cmath>
 #include <filesystem>
 #include <fstream>

@@ -20,7 +20,7 @@ IDENTITY_EDGE_BYTES = 4096
 _COMMON = ["--layers", LAYERS, "--vocabulary", VOCABULARY, "--context", CONTEXT]
 # One for each way that weights are held: floats, blocks of 32, blocks of 256, experts.
 MODELS = {
-    "f32": ["--type", "F32", "--width", 128, "--feed-forward", 256, *_COMMON],
+    "f32": ["--type", "F32", "--width", 128, "--feed-forward", 256, "--seed", 4, *_COMMON],
     "q4_0": ["--type", "Q4_0", "--width", 192, "--heads", 6, "--feed-forward", 256, "--tied",
              *_COMMON],
     "q6_k": ["--type", "Q6_K", "--width", 256, "--feed-forward", 512, *_COMMON],

@@ -73,7 +73,7 @@ class SameBits(harness.EndToEndTest):
 
     def test_layers_by_hand(self):
         last = models.LAYERS - 1
-        for layers in (f"0,1-{last}", f"0-{last - 1},{last}"):
+        for layers in (f"0-0,1-{last}", f"0-{last - 1},{last}-{last}"):
             with self.subTest(layers=layers):
                 self.check("--workers", 2, "--layers", layers)
 
@@ -83,8 +83,8 @@ def _with_recipe(recipe):
 
 
 def load_tests(loader, _tests, _pattern):
-    return unittest.TestSuite(loader.loadTestsFromTestCase(_with_recipe(recipe))
-                              for recipe in models.MODELS)
+    cases = [_with_recipe(recipe) for recipe in models.MODELS] + [OwnTensorsOnly]
+    return unittest.TestSuite(loader.loadTestsFromTestCase(case) for case in cases)
 
 
 class OwnTensorsOnly(harness.EndToEndTest):

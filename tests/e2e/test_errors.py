@@ -21,7 +21,7 @@ class ModelFile(harness.EndToEndTest):
         self.refused(self.path("nowhere.gguf"), "nowhere.gguf")
 
     def test_a_directory(self):
-        self.refused(self.directory, "directory")
+        self.refused(self.directory, "directory|regular file")
 
     def test_not_gguf(self):
         self.refused(self.write("text.gguf", b"This is no model at all.\n" * 10), "text.gguf",
