@@ -11,6 +11,9 @@ namespace {
 // this long before it sleeps: far longer than the gaps inside a step, far too short to be seen as
 // load between requests.
 constexpr auto kSpinTime = std::chrono::microseconds(60);
+// Set in gate_ while threads may join the job; the other bits count those inside.
+constexpr uint32_t kGateOpen = 1u << 31;
+
 // Looks at the clock once per so many looks at the job counter.
 constexpr int kSpinsPerClock = 64;
 
@@ -72,10 +75,21 @@ void ThreadPool::ThreadMain(int thread) {
     }
     seen = job_.load();
     if (stop_.load(std::memory_order_relaxed)) return;
+    if (!Join()) continue;
     TakeTasks(thread);
-    running_.fetch_sub(1, std::memory_order_acq_rel);
+    Leave();
   }
 }
+
+bool ThreadPool::Join() {
+  uint32_t gate = gate_.load(std::memory_order_relaxed);
+  while ((gate & kGateOpen) != 0) {
+    if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+void ThreadPool::Leave() { gate_.fetch_sub(1, std::memory_order_release); }
 
 void ThreadPool::RunErased(int64_t task_count, TaskFunction function, const void* context) {
   if (threads_.empty() || task_count <= 1) {
@@ -86,17 +100,18 @@ void ThreadPool::RunErased(int64_t task_count, TaskFunction function, const void
   context_ = context;
   task_count_ = task_count;
   next_task_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
+  gate_.store(kGateOpen, std::memory_order_release);
   job_.fetch_add(1);  // sequentially consistent with sleeping_: one of the two sees the other
   if (sleeping_.load() > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_all();
   }
   TakeTasks(0);
-  // Every thread must have left the job before its description changes. A thread that lost its core
-  // may take long to come; then this one gives its own core away.
-  const auto done = [&] { return running_.load(std::memory_order_acquire) == 0; };
-  while (!Spin(done)) std::this_thread::yield();
+  gate_.fetch_and(~kGateOpen, std::memory_order_relaxed);
+  // Those inside are at their last piece. One that lost its core there may take long to come back;
+  // then this thread gives its own core away.
+  const auto is_empty = [&] { return gate_.load(std::memory_order_acquire) == 0; };
+  while (!Spin(is_empty)) std::this_thread::yield();
 }
 
 }  // namespace baton

@@ -151,6 +151,13 @@ int32_t Draw(const std::vector<Candidate>& candidates, const SampleSpec& spec) {
   return candidates.back().id;
 }
 
+absl::StatusOr<int32_t> Likeliest(const std::vector<float>& logits) {
+  // The first of equals: the lowest id.
+  const auto best = std::max_element(logits.begin(), logits.end());
+  if (*best == -kInfinity) return absl::InternalError("no token is left to choose from");
+  return static_cast<int32_t>(best - logits.begin());
+}
+
 double LogSumExp(absl::Span<const float> logits) {
   const double best = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
