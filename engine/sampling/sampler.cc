@@ -85,17 +85,22 @@ absl::Status Penalize(const SampleSpec& spec, std::vector<float>& logits) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAdjusted(const std::vector<float>& logits) {
+  for (size_t id = 0; id < logits.size(); ++id) {
+    if (logits[id] < kInfinity) continue;
+    return absl::InvalidArgumentError(absl::StrCat("bias and penalties make the logit of token ",
+                                                   id, " ", logits[id], ", no number"));
+  }
+  return absl::OkStatus();
+}
+
 // The top-k likeliest, in order; all in order where top-k is off. What bias forbids is left out.
-absl::StatusOr<std::vector<Candidate>> OrderedCandidates(const std::vector<float>& logits,
+absl::StatusOr<std::vector<Candidate>> OrderedCandidates(absl::Span<const float> logits,
                                                          int32_t top_k) {
   std::vector<Candidate> candidates;
   candidates.reserve(logits.size());
   for (size_t id = 0; id < logits.size(); ++id) {
     if (logits[id] == -kInfinity) continue;
-    if (!(logits[id] < kInfinity)) {
-      return absl::InvalidArgumentError(absl::StrCat("bias and penalties make the logit of token ",
-                                                     id, " ", logits[id], ", no number"));
-    }
     candidates.push_back({logits[id], static_cast<int32_t>(id)});
   }
   if (candidates.empty()) return absl::InternalError("no token is left to choose from");
@@ -151,7 +156,7 @@ int32_t Draw(const std::vector<Candidate>& candidates, const SampleSpec& spec) {
   return candidates.back().id;
 }
 
-absl::StatusOr<int32_t> Likeliest(const std::vector<float>& logits) {
+absl::StatusOr<int32_t> Likeliest(absl::Span<const float> logits) {
   // The first of equals: the lowest id.
   const auto best = std::max_element(logits.begin(), logits.end());
   if (*best == -kInfinity) return absl::InternalError("no token is left to choose from");
@@ -205,17 +210,22 @@ absl::Status ValidateSamplingParams(const SamplingParams& params) {
 absl::StatusOr<SampleResult> Sample(absl::Span<const float> logits, const SampleSpec& spec) {
   RETURN_IF_ERROR(ValidateSamplingParams(spec.params));
   RETURN_IF_ERROR(CheckLogits(logits));
-  std::vector<float> adjusted(logits.begin(), logits.end());
-  RETURN_IF_ERROR(AddBias(spec, adjusted));
-  RETURN_IF_ERROR(Penalize(spec, adjusted));
-  const bool greedy = spec.params.temperature <= 0;
-  // No step after the penalties ever drops the likeliest token.
-  ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
-                   OrderedCandidates(adjusted, greedy ? 1 : spec.params.top_k));
+  std::vector<float> adjusted;
+  absl::Span<const float> scores = logits;
+  if (!spec.logit_bias.empty() || HasPenalties(spec.params)) {
+    adjusted.assign(logits.begin(), logits.end());
+    RETURN_IF_ERROR(AddBias(spec, adjusted));
+    RETURN_IF_ERROR(Penalize(spec, adjusted));
+    RETURN_IF_ERROR(CheckAdjusted(adjusted));
+    scores = adjusted;
+  }
   SampleResult result;
-  if (greedy) {
-    result.token = candidates.front().id;
+  if (spec.params.temperature <= 0) {
+    // No step after the penalties ever drops the likeliest token.
+    ASSIGN_OR_RETURN(result.token, Likeliest(scores));
   } else {
+    ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
+                     OrderedCandidates(scores, spec.params.top_k));
     KeepTopP(spec.params.top_p, candidates);
     KeepMinP(spec.params.min_p, candidates);
     result.token = Draw(candidates, spec);
