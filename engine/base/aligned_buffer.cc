@@ -11,17 +11,23 @@ constexpr size_t kHugePageBytes = size_t{2} << 20;
 }  // namespace
 
 AlignedBuffer::AlignedBuffer(size_t size) {
-  if (size == 0) return;
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+  // A mapping starts at any page, a huge page only at its own multiple: room to move up to one.
+  const size_t slack = size >= 2 * kHugePageBytes ? kHugePageBytes : 0;
+  if (size == 0 || size > SIZE_MAX - slack) return;
+  void* memory = mmap(nullptr, size + slack, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return;
-  if (size >= 2 * kHugePageBytes) madvise(memory, size, MADV_HUGEPAGE);
+  mapping_ = memory;
+  mapping_bytes_ = size + slack;
   data_ = static_cast<uint8_t*>(memory);
   size_ = size;
+  if (slack == 0) return;
+  data_ += kHugePageBytes - reinterpret_cast<uintptr_t>(data_) % kHugePageBytes;
+  madvise(data_, size, MADV_HUGEPAGE);
 }
 
 AlignedBuffer::~AlignedBuffer() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
 }
 
 }  // namespace baton

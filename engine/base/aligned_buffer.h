@@ -1,4 +1,4 @@
-// Memory for weights, KV blocks and scratch: aligned to a cache line, uninitialised, move-only.
+// Memory for weights, KV blocks and scratch: aligned to a cache line, zero, move-only.
 #ifndef BATON_ENGINE_BASE_ALIGNED_BUFFER_H_
 #define BATON_ENGINE_BASE_ALIGNED_BUFFER_H_
 
@@ -14,7 +14,7 @@ inline constexpr size_t kBufferAlignment = 64;
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  // `size` bytes, uninitialised; pages are touched only when written. Large buffers ask the
+  // `size` zeros; pages are touched only when written. Large buffers ask the
   // kernel for huge pages. Null with size() == 0 when memory is not to be had.
   explicit AlignedBuffer(size_t size);
   ~AlignedBuffer();
@@ -22,6 +22,8 @@ class AlignedBuffer {
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(mapping_, other.mapping_);
+    std::swap(mapping_bytes_, other.mapping_bytes_);
     return *this;
   }
 
@@ -40,6 +42,8 @@ class AlignedBuffer {
  private:
   uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  void* mapping_ = nullptr;
+  size_t mapping_bytes_ = 0;
 };
 
 }  // namespace baton

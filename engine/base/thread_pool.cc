@@ -40,7 +40,7 @@ bool Spin(const Ready& ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int thread_count) {
+ThreadPool::ThreadPool(int thread_count) : shares_(thread_count) {
   CHECK(thread_count >= 1);
   for (int i = 1; i < thread_count; ++i) threads_.emplace_back([this, i] { ThreadMain(i); });
 }
@@ -56,10 +56,14 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::TakeTasks(int thread) {
-  for (;;) {
-    const int64_t task = next_task_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= task_count_) return;
-    function_(context_, task, thread);
+  const int count = thread_count();
+  for (int i = 0; i < count; ++i) {
+    Share& share = shares_[(thread + i) % count];
+    for (;;) {
+      const int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= share.end) break;
+      function_(context_, task, thread);
+    }
   }
 }
 
@@ -98,8 +102,11 @@ void ThreadPool::RunErased(int64_t task_count, TaskFunction function, const void
   }
   function_ = function;
   context_ = context;
-  task_count_ = task_count;
-  next_task_.store(0, std::memory_order_relaxed);
+  const int64_t count = thread_count();
+  for (int64_t i = 0; i < count; ++i) {
+    shares_[i].next.store(task_count * i / count, std::memory_order_relaxed);
+    shares_[i].end = task_count * (i + 1) / count;
+  }
   gate_.store(kGateOpen, std::memory_order_release);
   job_.fetch_add(1);  // sequentially consistent with sleeping_: one of the two sees the other
   if (sleeping_.load() > 0) {

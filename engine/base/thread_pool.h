@@ -1,9 +1,12 @@
 // One pool of compute threads per process.
 //
-// Run() splits a step into `task_count` small pieces, which threads take one by one from a shared
-// counter. A job ends when its pieces are done, whether or not every thread has come to it: a core
-// that is lost to a neighbour costs its share of the work and not a stall of all the others. Which thread runs a task must never change its result (the numeric contract), so a
-// task owns its outputs and no task continues another's sum.
+// Run() splits a step into `task_count` small pieces. Each thread has a run of neighbouring pieces,
+// which it takes one by one in ascending order, so that it reads memory in one stream; a thread
+// that has done its own takes from the others'. A job ends when its pieces are done, whether or not
+// every thread has come to it: a core that is lost to a neighbour costs its share of the work and
+// not a stall of all the others. Which
+// thread runs a task must never change its result (the numeric contract), so a task owns its
+// outputs and no task continues another's sum.
 #ifndef BATON_ENGINE_BASE_THREAD_POOL_H_
 #define BATON_ENGINE_BASE_THREAD_POOL_H_
 
@@ -46,6 +49,12 @@ class ThreadPool {
   void ThreadMain(int thread);
   void TakeTasks(int thread);
 
+  // Pieces [next, end) are still to be taken. A cache line each: threads count in their own.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
+
   // True when this thread may work on the present job; it must call Leave() afterwards.
   bool Join();
   void Leave();
@@ -53,8 +62,7 @@ class ThreadPool {
   // Of the present job; written while the gate is closed and nobody is inside.
   TaskFunction function_ = nullptr;
   const void* context_ = nullptr;
-  int64_t task_count_ = 0;
-  std::atomic<int64_t> next_task_{0};
+  std::vector<Share> shares_;  // by thread
   // Threads of the pool inside the present job, and whether more may come in (kGateOpen).
   std::atomic<uint32_t> gate_{0};
   std::atomic<uint64_t> job_{0};  // counts jobs; a change wakes the threads

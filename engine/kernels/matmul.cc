@@ -37,7 +37,7 @@ void InterleaveRow(const T* row, int64_t columns, int lane, uint8_t* group) {
 }  // namespace
 
 absl::StatusOr<PackedMatrix> PackedMatrix::Create(TensorType type, int64_t rows, int64_t columns,
-                                                  ActivationMode mode) {
+                                                  ActivationMode mode, Arena* arena) {
   CHECK(rows > 0 && columns > 0 && columns % TraitsOf(type).block_elements == 0);
   PackedMatrix matrix;
   matrix.type_ = type;
@@ -47,8 +47,13 @@ absl::StatusOr<PackedMatrix> PackedMatrix::Create(TensorType type, int64_t rows,
   matrix.group_bytes_ =
       columns / PackedUnitColumns(matrix.format_) * PackedUnitBytes(matrix.format_);
   const int64_t bytes = matrix.group_bytes_ * matrix.group_count();
-  matrix.data_ = AlignedBuffer(bytes);
-  if (matrix.data_.data() == nullptr) {
+  if (arena == nullptr) {
+    matrix.own_memory_ = AlignedBuffer(bytes);
+    matrix.data_ = matrix.own_memory_.data();
+  } else {
+    matrix.data_ = arena->Take(bytes);
+  }
+  if (matrix.data_ == nullptr) {
     return absl::ResourceExhaustedError(
         absl::StrCat("no memory for ", bytes, " bytes of weights (", rows, " x ", columns, ")"));
   }
@@ -62,7 +67,7 @@ void PackedMatrix::PackRows(int64_t first_row, int64_t count, const uint8_t* fil
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = first_row + i;
     const int lane = static_cast<int>(row % kRowGroup);
-    uint8_t* group = data_.data() + row / kRowGroup * group_bytes_;
+    uint8_t* group = data_ + row / kRowGroup * group_bytes_;
     const uint8_t* bytes = file_rows + i * row_bytes;
     if (format_ == PackedFormat::kF32) {
       floats.resize(columns_);

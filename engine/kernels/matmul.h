@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
+#include "engine/base/arena.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernels/kernels.h"
 #include "engine/quant/types.h"
@@ -28,9 +29,10 @@ class PackedMatrix {
  public:
   PackedMatrix() = default;
   // A matrix of `rows` outputs by `columns` inputs, to be filled by PackRows. ResourceExhausted
-  // when memory is not to be had. `columns` must be a multiple of the type's quant block.
+  // when memory is not to be had. `columns` must be a multiple of the type's quant block. The
+  // memory is the arena's, which must outlive the matrix; with none, the matrix's own.
   static absl::StatusOr<PackedMatrix> Create(TensorType type, int64_t rows, int64_t columns,
-                                             ActivationMode mode);
+                                             ActivationMode mode, Arena* arena = nullptr);
 
   // Packs rows [first_row, first_row + count) from their bytes in the file. first_row must be a
   // multiple of kRowGroup, and count too unless it ends the matrix. Thread-safe for distinct rows.
@@ -44,7 +46,7 @@ class PackedMatrix {
   int64_t columns() const { return columns_; }
   bool empty() const { return rows_ == 0; }
   PackedFormat format() const { return format_; }
-  const uint8_t* group(int64_t index) const { return data_.data() + index * group_bytes_; }
+  const uint8_t* group(int64_t index) const { return data_ + index * group_bytes_; }
   int64_t group_count() const { return (rows_ + kRowGroup - 1) / kRowGroup; }
   int64_t group_bytes() const { return group_bytes_; }
 
@@ -54,7 +56,8 @@ class PackedMatrix {
   int64_t rows_ = 0;
   int64_t columns_ = 0;
   int64_t group_bytes_ = 0;
-  AlignedBuffer data_;
+  uint8_t* data_ = nullptr;
+  AlignedBuffer own_memory_;
 };
 
 // The left side of one or several products: the float rows, and their int8 form. Made once where

@@ -19,10 +19,11 @@ constexpr int64_t kPiecesPerReport = 32;
 
 }  // namespace
 
-WeightLoader::WeightLoader(const GgufFile& file, ThreadPool& pool, ActivationMode mode,
-                           Progress progress)
+WeightLoader::WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena,
+                           ActivationMode mode, Progress progress)
     : file_(file),
       pool_(pool),
+      arena_(arena),
       mode_(mode),
       progress_(std::move(progress)),
       scratch_(pool.thread_count()) {}
@@ -57,8 +58,8 @@ absl::Status WeightLoader::LoadPiece(const TensorSlice& slice, int64_t first_row
 
 absl::StatusOr<PackedMatrix> WeightLoader::LoadMatrix(const TensorSlice& slice,
                                                       ActivationMode mode) {
-  ASSIGN_OR_RETURN(PackedMatrix matrix,
-                   PackedMatrix::Create(slice.tensor.type, slice.rows, slice.columns, mode));
+  ASSIGN_OR_RETURN(PackedMatrix matrix, PackedMatrix::Create(slice.tensor.type, slice.rows,
+                                                             slice.columns, mode, &arena_));
   const int64_t group_bytes = kRowGroup * slice.row_bytes();
   const int64_t piece_rows = std::max<int64_t>(1, kPieceBytes / group_bytes) * kRowGroup;
   const int64_t report_rows = piece_rows * kPiecesPerReport;

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/base/arena.h"
 #include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/matmul.h"
@@ -47,8 +48,9 @@ class WeightLoader {
   // Called between pieces with the bytes read so far, on the loader's own thread; may be null.
   using Progress = std::function<void(uint64_t bytes_done)>;
 
-  // File and pool must outlive the loader.
-  WeightLoader(const GgufFile& file, ThreadPool& pool, ActivationMode mode, Progress progress);
+  // File and pool must outlive the loader; the arena, which holds the matrices, what it loads.
+  WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena, ActivationMode mode,
+               Progress progress);
 
   absl::StatusOr<PackedMatrix> LoadMatrix(const TensorSlice& slice, ActivationMode mode);
   absl::StatusOr<PackedMatrix> LoadMatrix(const TensorSlice& slice) {
@@ -70,6 +72,7 @@ class WeightLoader {
 
   const GgufFile& file_;
   ThreadPool& pool_;
+  Arena& arena_;
   const ActivationMode mode_;
   const Progress progress_;
   uint64_t bytes_read_ = 0;

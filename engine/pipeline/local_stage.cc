@@ -96,7 +96,7 @@ absl::Status LocalStage::LoadWeights(const GgufFile& file) {
   if (options_.progress) {
     progress = [this](uint64_t bytes) { options_.progress(bytes, weight_bytes_); };
   }
-  WeightLoader loader(file, pool_, mode, std::move(progress));
+  WeightLoader loader(file, pool_, arena_, mode, std::move(progress));
   ASSIGN_OR_RETURN(const std::vector<float> divisors, loader.LoadVector(spec_.rope.divisors));
   ASSIGN_OR_RETURN(rope_, Rope::Create(spec_.rope, divisors, spec_.context_length));
   const bool both_ends = role.head && spec_.tied_output;

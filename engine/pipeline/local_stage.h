@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/base/arena.h"
 #include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/attention.h"
@@ -87,6 +88,7 @@ class LocalStage : public Stage {
   const Kernels& kernels_;
   ThreadPool pool_;
   Rope rope_;
+  Arena arena_;             // holds all matrices
   PackedMatrix embedding_;  // the output matrix too, where a stage has both ends of a tied model
   std::vector<LayerWeights> layers_;
   std::vector<float> output_norm_;
