@@ -1,8 +1,11 @@
 #include "engine/base/deterministic_math.h"
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
+
+#include "engine/base/check.h"
 
 namespace baton {
 namespace {
@@ -25,9 +28,46 @@ constexpr int kExponentBias = 1023;
 constexpr uint64_t kMantissaMask = (uint64_t{1} << kMantissaBits) - 1;
 constexpr double kSmallestNormal = 0x1p-1022;
 
+// pi/2 in four parts. The first three have 28 bits, so that their products with a count of quarter
+// turns up to 2^24 are exact (Cody and Waite's reduction).
+constexpr double kHalfPi1 = 0x1.921fb54000000p+0;
+constexpr double kHalfPi2 = 0x1.10b4610000000p-30;
+constexpr double kHalfPi3 = 0x1.a626330000000p-58;
+constexpr double kHalfPi4 = 0x1.45c06e0e68948p-86;
+constexpr double kTwoOverPi = 0x1.45f306dc9c883p-1;
+
 // 2^exponent, for exponents of normal numbers.
 double PowerOfTwo(int exponent) {
   return std::bit_cast<double>(static_cast<uint64_t>(exponent + kExponentBias) << kMantissaBits);
+}
+
+// Taylor's series on [-pi/4, pi/4]; the first term left out is below 2^-60.
+double SinePolynomial(double x) {
+  const double z = x * x;
+  double p = -1.0 / 355687428096000.0;  // 17!
+  p = p * -z + -1.0 / 1307674368000.0;  // 15!
+  p = p * -z + -1.0 / 6227020800.0;     // 13!
+  p = p * -z + -1.0 / 39916800.0;       // 11!
+  p = p * -z + -1.0 / 362880.0;         // 9!
+  p = p * -z + -1.0 / 5040.0;           // 7!
+  p = p * -z + -1.0 / 120.0;            // 5!
+  p = p * -z + -1.0 / 6.0;              // 3!
+  return x + x * z * p;
+}
+
+double CosinePolynomial(double x) {
+  const double z = x * x;
+  double p = 1.0 / 6402373705728000.0;  // 18!
+  p = p * -z + 1.0 / 20922789888000.0;  // 16!
+  p = p * -z + 1.0 / 87178291200.0;     // 14!
+  p = p * -z + 1.0 / 479001600.0;       // 12!
+  p = p * -z + 1.0 / 3628800.0;         // 10!
+  p = p * -z + 1.0 / 40320.0;           // 8!
+  p = p * -z + 1.0 / 720.0;             // 6!
+  p = p * -z + 1.0 / 24.0;              // 4!
+  // 1 - z/2 is rounded; what the rounding took is given back.
+  const double head = 1.0 - 0.5 * z;
+  return head + (((1.0 - head) - 0.5 * z) + z * z * p);
 }
 
 }  // namespace
@@ -92,6 +132,26 @@ double Log(double x) {
   sum = sum * z + 1.0 / 3.0;
   const double log_m = 2.0 * s + 2.0 * s * (z * sum);
   return k * kLn2High + (k * kLn2Low + log_m);
+}
+
+SineCosine SinCos(double x) {
+  CHECK(x >= -kMaxAngle && x <= kMaxAngle);
+  const double turns = std::floor(x * kTwoOverPi + 0.5);
+  // The first two differences are exact; the third rounds at the size of the result.
+  const double reduced =
+      (((x - turns * kHalfPi1) - turns * kHalfPi2) - turns * kHalfPi3) - turns * kHalfPi4;
+  const double sine = SinePolynomial(reduced);
+  const double cosine = CosinePolynomial(reduced);
+  switch (static_cast<int64_t>(turns) & 3) {
+    case 0:
+      return {sine, cosine};
+    case 1:
+      return {cosine, -sine};
+    case 2:
+      return {-sine, -cosine};
+    default:
+      return {-cosine, sine};
+  }
 }
 
 }  // namespace baton

@@ -62,7 +62,8 @@ struct AttentionInput {
   const float* query = nullptr;  // [row_count][query_head_count * key_size]
   float* out = nullptr;          // [row_count][query_head_count * value_size]
   int64_t first_position = 0;    // of row 0; row r is at first_position + r
-  // Block i of the sequence, this layer's part.
+  // Block i of the sequence, this layer's part. V is read in vectors of 16: the memory of the last
+  // block goes on for kLanes floats, whatever they hold.
   const uint8_t* const* layer_blocks = nullptr;
 };
 

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "engine/model/precise_math.h"
+#include "engine/base/deterministic_math.h"
 
 namespace baton {
 namespace {
@@ -14,9 +14,9 @@ constexpr double kTwoPi = 6.283185307179586;
 // How far pair `i` is interpolated: 0 not at all, 1 as with linear scaling.
 double YarnRamp(const RopeSpec& spec, int i) {
   const double dimensions = spec.dimension_count;
-  const double log_base = PreciseLog(spec.frequency_base);
+  const double log_base = Log(spec.frequency_base);
   const auto pair_of = [&](double beta) {
-    return dimensions * PreciseLog(spec.original_context / (kTwoPi * beta)) / (2 * log_base);
+    return dimensions * Log(spec.original_context / (kTwoPi * beta)) / (2 * log_base);
   };
   const double low = std::max(0.0, std::floor(pair_of(spec.yarn_beta_fast)));
   const double high = std::min(dimensions - 1, std::ceil(pair_of(spec.yarn_beta_slow)));
@@ -38,7 +38,7 @@ absl::StatusOr<Rope> Rope::Create(const RopeSpec& spec, const std::vector<float>
   for (int i = 0; i < spec.dimension_count / 2; ++i) {
     const double divisor = divisors.empty() ? 1.0 : divisors[i];
     const double exponent = 2.0 * i / spec.dimension_count;
-    const double plain = PreciseExp(-exponent * PreciseLog(spec.frequency_base)) / divisor;
+    const double plain = Exp(-exponent * Log(spec.frequency_base)) / divisor;
     const double stretched = scaled ? plain / spec.factor : plain;
     const double ramp = spec.scaling == RopeScaling::kYarn ? YarnRamp(spec, i) : 1.0;
     const double frequency = ramp * stretched + (1.0 - ramp) * plain;
@@ -52,14 +52,14 @@ absl::StatusOr<Rope> Rope::Create(const RopeSpec& spec, const std::vector<float>
   }
   rope.magnitude_ = spec.attention_factor;
   if (spec.scaling == RopeScaling::kYarn && spec.factor > 1) {
-    rope.magnitude_ *= 1.0 + 0.1 * PreciseLog(spec.factor);
+    rope.magnitude_ *= 1.0 + 0.1 * Log(spec.factor);
   }
   return rope;
 }
 
 void Rope::Fill(int64_t position, float* cosine, float* sine) const {
   for (int i = 0; i < pair_count(); ++i) {
-    const SineCosine angle = PreciseSinCos(position * frequencies_[i]);
+    const SineCosine angle = SinCos(position * frequencies_[i]);
     cosine[i] = static_cast<float>(angle.cosine * magnitude_);
     sine[i] = static_cast<float>(angle.sine * magnitude_);
   }

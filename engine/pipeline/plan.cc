@@ -54,11 +54,12 @@ std::vector<std::vector<uint64_t>> LargestStages(const ModelBytes& bytes, int st
   return largest;
 }
 
-// "3-7" as [3, 8).
+// "3-7" as [3, 8); "3" as [3, 4).
 absl::StatusOr<LayerRange> ParseRange(absl::string_view text, int begin, int layer_count) {
   const std::vector<std::string> ends = absl::StrSplit(text, '-');
   int first = -1, last = -1;
-  if (ends.size() != 2 || !absl::SimpleAtoi(ends[0], &first) || !absl::SimpleAtoi(ends[1], &last)) {
+  if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
+      !absl::SimpleAtoi(ends.back(), &last)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "layer range \"", text, "\", expected FIRST-LAST as in ", begin, "-", layer_count - 1));
   }

@@ -89,6 +89,9 @@ TEST(PlanTest, RangesByHand) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(TextOf(*plan), "0-0e,1-3h");
   EXPECT_EQ(plan->stages[1].weight_bytes, 29u);
+  const absl::StatusOr<PipelinePlan> single = PlanFromRanges(bytes, "0,1-3", 2);
+  ASSERT_TRUE(single.ok()) << single.status();
+  EXPECT_EQ(TextOf(*single), "0-0e,1-3h");
 }
 
 TEST(PlanTest, WrongRangesAreNamed) {

@@ -159,7 +159,9 @@ int32_t Draw(const std::vector<Candidate>& candidates, const SampleSpec& spec) {
 absl::StatusOr<int32_t> Likeliest(absl::Span<const float> logits) {
   // The first of equals: the lowest id.
   const auto best = std::max_element(logits.begin(), logits.end());
-  if (*best == -kInfinity) return absl::InternalError("no token is left to choose from");
+  if (best == logits.end() || *best == -kInfinity) {
+    return absl::InternalError("no token is left to choose from");
+  }
   return static_cast<int32_t>(best - logits.begin());
 }
 
