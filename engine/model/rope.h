@@ -12,7 +12,8 @@
 //   pair(beta) = d ln(original_context / (2 pi beta)) / (2 ln base)
 //
 // and cosines and sines are multiplied by 1 + 0.1 ln(factor) where factor > 1 (arXiv 2309.00071).
-// All of it is computed in double by engine/base/deterministic_math.h and rounded to float once, at the end.
+// All of it is computed in double by engine/base/deterministic_math.h and rounded to float once, at
+// the end.
 #ifndef BATON_ENGINE_MODEL_ROPE_H_
 #define BATON_ENGINE_MODEL_ROPE_H_
 
