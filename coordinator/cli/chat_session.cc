@@ -14,18 +14,23 @@ std::string TokenText(const Tokenizer& tokenizer, std::optional<int32_t> id) {
   return id.has_value() ? tokenizer.Piece(*id, /*render_special=*/true) : "";
 }
 
+absl::StatusOr<ChatTemplate> ChooseTemplate(const GgufFile& file,
+                                            const std::optional<std::string>& name) {
+  if (name.has_value()) return ChatTemplate::FromName(*name);
+  ASSIGN_OR_RETURN(const std::optional<std::string> text, file.GetString(kTemplateKey));
+  if (text.has_value()) return ChatTemplate::FromTemplateText(*text);
+  return absl::FailedPreconditionError(
+      absl::StrCat(file.path(), " has no ", kTemplateKey,
+                   ": it is no model for conversations; -p completes raw text, --chat-template "
+                   "names a form"));
+}
+
 }  // namespace
 
 absl::StatusOr<ChatSession> ChatSession::Create(const GgufFile& file, const Tokenizer& tokenizer,
-                                                const std::optional<std::string>& system) {
-  ASSIGN_OR_RETURN(const std::optional<std::string> text, file.GetString(kTemplateKey));
-  if (!text.has_value()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(file.path(), " has no ", kTemplateKey,
-                     ": it is no model for conversations; -p completes "
-                     "raw text"));
-  }
-  ASSIGN_OR_RETURN(ChatTemplate chat_template, ChatTemplate::FromTemplateText(*text));
+                                                const std::optional<std::string>& system,
+                                                const std::optional<std::string>& template_name) {
+  ASSIGN_OR_RETURN(ChatTemplate chat_template, ChooseTemplate(file, template_name));
   chat_template.SetTokens(TokenText(tokenizer, tokenizer.bos()),
                           TokenText(tokenizer, tokenizer.eos()));
   ChatSession session(std::move(chat_template), tokenizer);

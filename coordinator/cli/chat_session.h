@@ -17,9 +17,11 @@ namespace baton {
 // What was said so far, as the model's own template writes it. Not thread-safe.
 class ChatSession {
  public:
-  // FailedPrecondition when the file has no template, or one that is not recognised.
-  static absl::StatusOr<ChatSession> Create(const GgufFile& file, const Tokenizer& tokenizer,
-                                            const std::optional<std::string>& system);
+  // By the template of this name, or else the file's own. FailedPrecondition when the file has none
+  // or one that is not recognised; InvalidArgument for a name that no family has.
+  static absl::StatusOr<ChatSession> Create(
+      const GgufFile& file, const Tokenizer& tokenizer, const std::optional<std::string>& system,
+      const std::optional<std::string>& template_name = std::nullopt);
 
   // The ids of the whole conversation with `text` as the user's next message, up to where the model
   // begins to answer. Special tokens in what people wrote are ordinary text.

@@ -76,5 +76,20 @@ TEST_F(ChatSessionTest, RefusesModelsWithoutATemplate) {
   EXPECT_NE(status.message().find("chat_template"), absl::string_view::npos) << status;
 }
 
+TEST_F(ChatSessionTest, ANamedTemplateTakesThePlaceOfTheModels) {
+  Open("{{ a template of nobody }}");
+  EXPECT_FALSE(ChatSession::Create(*file_, *tokenizer_, std::nullopt).ok());
+  absl::StatusOr<ChatSession> session =
+      ChatSession::Create(*file_, *tokenizer_, std::nullopt, "chatml");
+  ASSERT_TRUE(session.ok()) << session.status();
+  const absl::StatusOr<std::vector<int32_t>> ids = session->Ask("hello");
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  EXPECT_NE(TextOf(*ids).find("assistant"), std::string::npos);
+  const absl::Status unknown =
+      ChatSession::Create(*file_, *tokenizer_, std::nullopt, "nobody").status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(unknown.message()).find("chatml"), std::string::npos) << unknown;
+}
+
 }  // namespace
 }  // namespace baton

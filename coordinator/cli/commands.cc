@@ -209,8 +209,8 @@ absl::Status RunCompletion(const Options& options, Output& output) {
 absl::Status RunChat(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
   ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
-  ASSIGN_OR_RETURN(ChatSession session,
-                   ChatSession::Create(model.file, *tokenizer, options.system));
+  ASSIGN_OR_RETURN(ChatSession session, ChatSession::Create(model.file, *tokenizer, options.system,
+                                                            options.chat_template));
   if (!options.prompt.has_value() && !options.file.has_value()) {
     return Converse(options, session, model, *tokenizer, output);
   }

@@ -41,6 +41,7 @@ struct Flags {
   std::optional<std::string> file;
   std::optional<std::string> ids;
   std::optional<std::string> system;
+  std::optional<std::string> chat_template;
   std::string seed;
   std::vector<std::string> logit_bias;
   bool chat = false;
@@ -142,6 +143,10 @@ void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
       ->group(group);
   app.add_option("--sys,--system", flags.system, "system message of the conversation")
       ->type_name("TEXT")
+      ->group(group);
+  app.add_option("--chat-template", flags.chat_template,
+                 "chatml, llama2, llama3, gemma ... instead of the model's own")
+      ->type_name("NAME")
       ->group(group);
   app.add_option("-n,--max-tokens,--n-predict,--predict", options.max_tokens,
                  "most tokens of an answer\n(default: until the end token or the context's end)")
@@ -427,6 +432,10 @@ absl::Status ChooseCommand(const Flags& flags, bool on_terminal, Options& option
   options.system = flags.system;
   if (options.system && options.command != Command::kChat && !options.plan_only) {
     return absl::InvalidArgumentError("--system goes with --chat: raw text has no system message");
+  }
+  options.chat_template = flags.chat_template;
+  if (options.chat_template && options.command != Command::kChat && !options.plan_only) {
+    return absl::InvalidArgumentError("--chat-template goes with --chat: raw text has no template");
   }
   return absl::OkStatus();
 }

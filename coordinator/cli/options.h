@@ -40,6 +40,7 @@ struct Options {
   std::optional<std::string> file;
   std::optional<std::vector<int32_t>> ids;
   std::optional<std::string> system;
+  std::optional<std::string> chat_template;  // a family's name; absent: the model's own template
 
   // The answer.
   int32_t max_tokens = -1;
