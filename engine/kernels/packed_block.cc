@@ -1,6 +1,6 @@
 #include "engine/kernels/packed_block.h"
 
-#include <cstring>
+#include <type_traits>
 
 #include "engine/base/check.h"
 #include "engine/kernels/packed_layout.h"
@@ -37,207 +37,103 @@ void SetPair(uint8_t (&pairs)[2][kQuadBytes], int row, int c, int value) {
   pairs[c / 16][QuadByte(row, c)] |= static_cast<uint8_t>(value << PairShift(c));
 }
 
-// Each format's strip <-> PackedBlock. q is stored with `kOffset` added, so that it is unsigned.
-struct Q4_0 {
-  using Strip = StripQ4_0;
-  static constexpr int kOffset = 8;
-  static int Get(const Strip& s, int row, int c) { return GetNibble(s.nibbles, row, c); }
-  static void Set(Strip& s, int row, int c, int q) { SetNibble(s.nibbles, row, c, q); }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) { b.d = s.d[row]; }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) { s.d[row] = b.d; }
-};
-struct Q4_1 {
-  using Strip = StripQ4_1;
-  static constexpr int kOffset = 0;
-  static int Get(const Strip& s, int row, int c) { return GetNibble(s.nibbles, row, c); }
-  static void Set(Strip& s, int row, int c, int q) { SetNibble(s.nibbles, row, c, q); }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    b.d = s.d[row];
-    b.m = s.m[row];
+// The stored bits of a weight: the fields that a strip has, from the lowest bit up.
+template <typename Strip>
+int GetStored(const Strip& strip, int row, int c) {
+  if constexpr (requires { strip.quads; }) {
+    return strip.quads[QuadIndex(c)][QuadByte(row, c)];
+  } else {
+    int value = 0, shift = 0;
+    if constexpr (requires { strip.nibbles; }) {
+      value = GetNibble(strip.nibbles, row, c);
+      shift = 4;
+    }
+    if constexpr (requires { strip.pairs; }) {
+      value |= GetPair(strip.pairs, row, c) << shift;
+      shift += 2;
+    }
+    if constexpr (requires { strip.bits; }) value |= GetBit(strip.bits, row, c) << shift;
+    return value;
   }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    s.d[row] = b.d;
-    s.m[row] = b.m;
+}
+
+template <typename Strip>
+void SetStored(Strip& strip, int row, int c, int value) {
+  if constexpr (requires { strip.quads; }) {
+    strip.quads[QuadIndex(c)][QuadByte(row, c)] = static_cast<int8_t>(value);
+  } else {
+    if constexpr (requires { strip.nibbles; }) {
+      SetNibble(strip.nibbles, row, c, value & 15);
+      value >>= 4;
+    }
+    if constexpr (requires { strip.pairs; }) {
+      SetPair(strip.pairs, row, c, value & 3);
+      value >>= 2;
+    }
+    if constexpr (requires { strip.bits; }) SetBit(strip.bits, row, c, value & 1);
   }
-};
-struct Q5_0 {
-  using Strip = StripQ5_0;
-  static constexpr int kOffset = 16;
-  static int Get(const Strip& s, int row, int c) {
-    return GetNibble(s.nibbles, row, c) | GetBit(s.bits, row, c) << 4;
+}
+
+// Scales of one row, where the format has them; Scales is Unit or Strip.
+template <typename Scales>
+void GetScales(const Scales& from, int row, PackedBlock& block) {
+  if constexpr (requires { from.d; }) block.d = from.d[row];
+  if constexpr (requires { from.m; }) block.m = from.m[row];
+  if constexpr (requires { from.dmin; }) block.m = from.dmin[row];
+  if constexpr (requires { from.sub_scale; }) {
+    block.scale[0] = from.sub_scale[row];
+    block.min[0] = from.sub_min[row];
   }
-  static void Set(Strip& s, int row, int c, int q) {
-    SetNibble(s.nibbles, row, c, q & 15);
-    SetBit(s.bits, row, c, q >> 4);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) { b.d = s.d[row]; }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) { s.d[row] = b.d; }
-};
-struct Q5_1 {
-  using Strip = StripQ5_1;
-  static constexpr int kOffset = 0;
-  static int Get(const Strip& s, int row, int c) {
-    return GetNibble(s.nibbles, row, c) | GetBit(s.bits, row, c) << 4;
-  }
-  static void Set(Strip& s, int row, int c, int q) {
-    SetNibble(s.nibbles, row, c, q & 15);
-    SetBit(s.bits, row, c, q >> 4);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    b.d = s.d[row];
-    b.m = s.m[row];
-  }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    s.d[row] = b.d;
-    s.m[row] = b.m;
-  }
-};
-struct Q8_0 {
-  using Strip = StripQ8_0;
-  static constexpr int kOffset = 0;  // stored signed
-  static int Get(const Strip& s, int row, int c) { return s.quads[QuadIndex(c)][QuadByte(row, c)]; }
-  static void Set(Strip& s, int row, int c, int q) {
-    s.quads[QuadIndex(c)][QuadByte(row, c)] = static_cast<int8_t>(q);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) { b.d = s.d[row]; }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) { s.d[row] = b.d; }
-};
-struct Q2_K {
-  using Strip = StripQ2_K;
-  static constexpr int kOffset = 0;
-  static int Get(const Strip& s, int row, int c) { return GetPair(s.pairs, row, c); }
-  static void Set(Strip& s, int row, int c, int q) { SetPair(s.pairs, row, c, q); }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
+  if constexpr (requires { from.sub; }) {
+    constexpr bool kHasMin = std::is_same_v<Scales, StripQ2_K>;
     for (int h = 0; h < 2; ++h) {
-      b.scale[h] = s.sub[h][row] & 15;
-      b.min[h] = s.sub[h][row] >> 4;
+      block.scale[h] = kHasMin ? from.sub[h][row] & 15 : from.sub[h][row];
+      if (kHasMin) block.min[h] = from.sub[h][row] >> 4;
     }
   }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
+}
+
+template <typename Scales>
+void SetScales(const PackedBlock& block, int row, Scales& to) {
+  if constexpr (requires { to.d; }) to.d[row] = block.d;
+  if constexpr (requires { to.m; }) to.m[row] = block.m;
+  if constexpr (requires { to.dmin; }) to.dmin[row] = block.m;
+  if constexpr (requires { to.sub_scale; }) {
+    to.sub_scale[row] = static_cast<uint8_t>(block.scale[0]);
+    to.sub_min[row] = static_cast<uint8_t>(block.min[0]);
+  }
+  if constexpr (requires { to.sub; }) {
+    using Byte = std::remove_reference_t<decltype(to.sub[0][0])>;
     for (int h = 0; h < 2; ++h) {
-      s.sub[h][row] = static_cast<uint8_t>(b.scale[h] | b.min[h] << 4);
+      to.sub[h][row] = static_cast<Byte>(block.scale[h] | block.min[h] << 4);
     }
   }
-};
-struct Q3_K {
-  using Strip = StripQ3_K;
-  static constexpr int kOffset = 4;
-  static int Get(const Strip& s, int row, int c) {
-    return GetPair(s.pairs, row, c) | GetBit(s.bits, row, c) << 2;
-  }
-  static void Set(Strip& s, int row, int c, int q) {
-    SetPair(s.pairs, row, c, q & 3);
-    SetBit(s.bits, row, c, q >> 2);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    for (int h = 0; h < 2; ++h) b.scale[h] = s.sub[h][row];
-  }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    for (int h = 0; h < 2; ++h) s.sub[h][row] = static_cast<int8_t>(b.scale[h]);
-  }
-};
-struct Q4_K {
-  using Strip = StripQ4_K;
-  static constexpr int kOffset = 0;
-  static int Get(const Strip& s, int row, int c) { return GetNibble(s.nibbles, row, c); }
-  static void Set(Strip& s, int row, int c, int q) { SetNibble(s.nibbles, row, c, q); }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    b.scale[0] = s.sub_scale[row];
-    b.min[0] = s.sub_min[row];
-  }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    s.sub_scale[row] = static_cast<uint8_t>(b.scale[0]);
-    s.sub_min[row] = static_cast<uint8_t>(b.min[0]);
-  }
-};
-struct Q5_K {
-  using Strip = StripQ5_K;
-  static constexpr int kOffset = 0;
-  static int Get(const Strip& s, int row, int c) {
-    return GetNibble(s.nibbles, row, c) | GetBit(s.bits, row, c) << 4;
-  }
-  static void Set(Strip& s, int row, int c, int q) {
-    SetNibble(s.nibbles, row, c, q & 15);
-    SetBit(s.bits, row, c, q >> 4);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    b.scale[0] = s.sub_scale[row];
-    b.min[0] = s.sub_min[row];
-  }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    s.sub_scale[row] = static_cast<uint8_t>(b.scale[0]);
-    s.sub_min[row] = static_cast<uint8_t>(b.min[0]);
-  }
-};
-struct Q6_K {
-  using Strip = StripQ6_K;
-  static constexpr int kOffset = 32;
-  static int Get(const Strip& s, int row, int c) {
-    return GetNibble(s.nibbles, row, c) | GetPair(s.pairs, row, c) << 4;
-  }
-  static void Set(Strip& s, int row, int c, int q) {
-    SetNibble(s.nibbles, row, c, q & 15);
-    SetPair(s.pairs, row, c, q >> 4);
-  }
-  static void GetScales(const Strip& s, int row, PackedBlock& b) {
-    for (int h = 0; h < 2; ++h) b.scale[h] = s.sub[h][row];
-  }
-  static void SetScales(Strip& s, int row, const PackedBlock& b) {
-    for (int h = 0; h < 2; ++h) s.sub[h][row] = static_cast<int8_t>(b.scale[h]);
-  }
-};
+}
 
-// How a format's strips follow each other in a group: one by one, or eight behind d (and dmin).
-template <typename Strip>
-struct Plain {
-  static constexpr int kStrips = 1;
-  Strip strips[1];
-  void GetShared(int, PackedBlock&) const {}
-  void SetShared(int, const PackedBlock&) {}
-};
-template <typename Strip>
-struct Super : SuperBlock<Strip> {
-  static constexpr int kStrips = kSuperStrips;
-  void GetShared(int row, PackedBlock& b) const { b.d = this->d[row]; }
-  void SetShared(int row, const PackedBlock& b) { this->d[row] = b.d; }
-};
-template <typename Strip>
-struct SuperMin : SuperBlockMin<Strip> {
-  static constexpr int kStrips = kSuperStrips;
-  void GetShared(int row, PackedBlock& b) const {
-    b.d = this->d[row];
-    b.m = this->dmin[row];
-  }
-  void SetShared(int row, const PackedBlock& b) {
-    this->d[row] = b.d;
-    this->dmin[row] = b.m;
-  }
-};
-
-// Calls visitor.template operator()<Format, Unit>() for a quantized format.
+// Calls visitor.template operator()<Unit>() for a quantized format.
 template <typename Visitor>
 auto Visit(PackedFormat format, Visitor visitor) {
   switch (format) {
     case PackedFormat::kQ4_0:
-      return visitor.template operator()<Q4_0, Plain<StripQ4_0>>();
+      return visitor.template operator()<UnitQ4_0>();
     case PackedFormat::kQ4_1:
-      return visitor.template operator()<Q4_1, Plain<StripQ4_1>>();
+      return visitor.template operator()<UnitQ4_1>();
     case PackedFormat::kQ5_0:
-      return visitor.template operator()<Q5_0, Plain<StripQ5_0>>();
+      return visitor.template operator()<UnitQ5_0>();
     case PackedFormat::kQ5_1:
-      return visitor.template operator()<Q5_1, Plain<StripQ5_1>>();
+      return visitor.template operator()<UnitQ5_1>();
     case PackedFormat::kQ8_0:
-      return visitor.template operator()<Q8_0, Plain<StripQ8_0>>();
+      return visitor.template operator()<UnitQ8_0>();
     case PackedFormat::kQ2_K:
-      return visitor.template operator()<Q2_K, SuperMin<StripQ2_K>>();
+      return visitor.template operator()<UnitQ2_K>();
     case PackedFormat::kQ3_K:
-      return visitor.template operator()<Q3_K, Super<StripQ3_K>>();
+      return visitor.template operator()<UnitQ3_K>();
     case PackedFormat::kQ4_K:
-      return visitor.template operator()<Q4_K, SuperMin<StripQ4_K>>();
+      return visitor.template operator()<UnitQ4_K>();
     case PackedFormat::kQ5_K:
-      return visitor.template operator()<Q5_K, SuperMin<StripQ5_K>>();
+      return visitor.template operator()<UnitQ5_K>();
     case PackedFormat::kQ6_K:
-      return visitor.template operator()<Q6_K, Super<StripQ6_K>>();
+      return visitor.template operator()<UnitQ6_K>();
     case PackedFormat::kF32:
     case PackedFormat::kF16:
     case PackedFormat::kBF16:
@@ -363,13 +259,13 @@ PackedBlock ReadQ6_K(const uint8_t* bytes, int strip) {
 
 int64_t PackedUnitColumns(PackedFormat format) {
   if (format <= PackedFormat::kBF16) return 1;
-  return kStripColumns * Visit(format, []<typename F, typename Unit>() { return Unit::kStrips; });
+  return kStripColumns * Visit(format, []<typename Unit>() { return Unit::kStrips; });
 }
 
 int64_t PackedUnitBytes(PackedFormat format) {
   if (format == PackedFormat::kF32) return kRowGroup * 4;
   if (format <= PackedFormat::kBF16) return kRowGroup * 2;
-  return Visit(format, []<typename F, typename Unit>() { return static_cast<int>(sizeof(Unit)); });
+  return Visit(format, []<typename Unit>() { return static_cast<int>(sizeof(Unit)); });
 }
 
 PackedFormat PackedFormatOf(TensorType type) {
@@ -405,25 +301,27 @@ PackedFormat PackedFormatOf(TensorType type) {
 }
 
 PackedBlock ReadPackedBlock(PackedFormat format, const uint8_t* group, int64_t strip, int row) {
-  return Visit(format, [=]<typename F, typename Unit>() {
+  return Visit(format, [=]<typename Unit>() {
     PackedBlock block = {};
     const Unit& unit = reinterpret_cast<const Unit*>(group)[strip / Unit::kStrips];
-    const typename F::Strip& s = unit.strips[strip % Unit::kStrips];
-    for (int c = 0; c < 32; ++c) block.q[c] = static_cast<int16_t>(F::Get(s, row, c) - F::kOffset);
-    F::GetScales(s, row, block);
-    unit.GetShared(row, block);
+    const auto& s = unit.strips[strip % Unit::kStrips];
+    for (int c = 0; c < kStripColumns; ++c) {
+      block.q[c] = static_cast<int16_t>(GetStored(s, row, c) - s.kOffset);
+    }
+    GetScales(s, row, block);
+    GetScales(unit, row, block);
     return block;
   });
 }
 
 void WritePackedBlock(PackedFormat format, uint8_t* group, int64_t strip, int row,
                       const PackedBlock& block) {
-  Visit(format, [=]<typename F, typename Unit>() {
+  Visit(format, [=]<typename Unit>() {
     Unit& unit = reinterpret_cast<Unit*>(group)[strip / Unit::kStrips];
-    typename F::Strip& s = unit.strips[strip % Unit::kStrips];
-    for (int c = 0; c < 32; ++c) F::Set(s, row, c, block.q[c] + F::kOffset);
-    F::SetScales(s, row, block);
-    unit.SetShared(row, block);
+    auto& s = unit.strips[strip % Unit::kStrips];
+    for (int c = 0; c < kStripColumns; ++c) SetStored(s, row, c, block.q[c] + s.kOffset);
+    SetScales(block, row, s);
+    SetScales(block, row, unit);
     return 0;
   });
 }

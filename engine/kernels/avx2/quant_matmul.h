@@ -2,7 +2,7 @@
 //
 // vpmaddubsw multiplies unsigned bytes of weights with signed bytes of activations and adds pairs
 // in int16; several such results are added before vpmaddwd widens them to int32, as many as can't
-// overflow (kParts in quant_formats.h). Everything in integers is exact; the floats follow the
+// overflow (QuadsPerRun). Everything in integers is exact; the floats follow the
 // order of the scalar twin.
 #ifndef BATON_ENGINE_KERNELS_AVX2_QUANT_MATMUL_H_
 #define BATON_ENGINE_KERNELS_AVX2_QUANT_MATMUL_H_
@@ -36,58 +36,60 @@ inline constexpr int kHalves = kRowGroup / kHalfRows;
 
 // dot[h][r]: sum of q * x over the strip (kScale*), or of sub-scale * q * x (kSub*), without
 // offset.
-template <typename Format, int kRows>
-[[gnu::always_inline]] inline void DotStrip(const typename Format::Strip& strip,
+template <typename Unit, int kRows>
+[[gnu::always_inline]] inline void DotStrip(const typename Unit::Strip& strip,
                                             const Scales (&scales)[kHalves],
                                             const QuantizedBlock* const (&x)[kRows],
                                             __m256i (&dot)[kHalves][kRows]) {
-  constexpr int kQuads = 8 / Format::kParts;
-  constexpr bool kSub = Format::kRule == Rule::kSub || Format::kRule == Rule::kSubMin;
-  Unroll<Format::kParts>([&](auto part) __attribute__((always_inline)) {
+  constexpr int kQuads = QuadsPerRun<Unit>();
+  constexpr bool kSub = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin;
+  constexpr bool kSigned = Unit::Strip::kBits == 8;
+  Unroll<8 / kQuads>([&](auto run) __attribute__((always_inline)) {
     __m256i pairs[kHalves][kRows];
     Unroll<kQuads>([&](auto i) __attribute__((always_inline)) {
       // Quads j and j + 4 share their bytes: one after the other where the sum allows it.
-      constexpr int quad = Format::kParts == 1 ? i / 2 + 4 * (i % 2) : part * kQuads + i;
-      const __m256i w0 = Format::Quad(strip, quad, 0);
-      const __m256i w1 = Format::Quad(strip, quad, 4 * kHalfRows);
+      constexpr int quad = kQuads == 8 ? i / 2 + 4 * (i % 2) : run * kQuads + i;
+      const __m256i w0 = Quad(strip, quad, 0);
+      const __m256i w1 = Quad(strip, quad, 4 * kHalfRows);
       Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
         const __m256i v = Broadcast4(x[r]->values + 4 * quad);
-        const __m256i product0 = MultiplyPairs<Format::kSigned>(w0, v);
-        const __m256i product1 = MultiplyPairs<Format::kSigned>(w1, v);
+        const __m256i product0 = MultiplyPairs<kSigned>(w0, v);
+        const __m256i product1 = MultiplyPairs<kSigned>(w1, v);
         pairs[0][r] = i == 0 ? product0 : _mm256_add_epi16(pairs[0][r], product0);
         pairs[1][r] = i == 0 ? product1 : _mm256_add_epi16(pairs[1][r], product1);
       });
     });
     Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
       constexpr int h = at / kRows, r = at % kRows;
-      const __m256i factor = kSub ? scales[h].sub[part * kQuads / 4] : _mm256_set1_epi16(1);
+      const __m256i factor = kSub ? scales[h].sub[run * kQuads / 4] : _mm256_set1_epi16(1);
       const __m256i wide = _mm256_madd_epi16(pairs[h][r], factor);
-      dot[h][r] = part == 0 ? wide : _mm256_add_epi32(dot[h][r], wide);
+      dot[h][r] = run == 0 ? wide : _mm256_add_epi32(dot[h][r], wide);
     });
   });
 }
 
 // What one strip adds to the sum of eight weight rows and one row of x.
-template <typename Format>
+template <typename Unit>
 [[gnu::always_inline]] inline __m256 AddDot(__m256i dot, const Scales& scales,
                                             const QuantizedBlock& x, __m256 sum) {
-  if constexpr (Format::kRule == Rule::kScale && Format::kOffset != 0) {
-    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(-Format::kOffset * (x.sums[0] + x.sums[1])));
+  constexpr Rule kRule = RuleOf<Unit>();
+  constexpr int kOffset = Unit::Strip::kOffset;
+  if constexpr (kRule == Rule::kScale && kOffset != 0) {
+    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(-kOffset * (x.sums[0] + x.sums[1])));
   }
-  if constexpr (Format::kRule == Rule::kSub) {
+  if constexpr (kRule == Rule::kSub) {
     // -offset * sum, split over the int16 pair that vpmaddwd adds up: it fits, as |sum| <= 2032.
     for (int h = 0; h < 2; ++h) {
-      const __m256i part =
-          _mm256_set1_epi16(static_cast<int16_t>(-Format::kOffset / 2 * x.sums[h]));
+      const __m256i part = _mm256_set1_epi16(static_cast<int16_t>(-kOffset / 2 * x.sums[h]));
       dot = _mm256_add_epi32(dot, _mm256_madd_epi16(scales.sub[h], part));
     }
   }
   const __m256 scale = _mm256_set1_ps(x.scale);
   sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), _mm256_mul_ps(scales.d, scale), sum);
-  if constexpr (Format::kRule == Rule::kScaleMin) {
+  if constexpr (kRule == Rule::kScaleMin) {
     sum = _mm256_fmadd_ps(scales.m, _mm256_set1_ps(x.scaled_sum), sum);
   }
-  if constexpr (Format::kRule == Rule::kSubMin) {
+  if constexpr (kRule == Rule::kSubMin) {
     const uint32_t sums =
         (static_cast<uint32_t>(x.sums[0]) & 0xffff) | static_cast<uint32_t>(x.sums[1]) << 16;
     const __m256i minimum =
@@ -108,10 +110,9 @@ inline constexpr int64_t kPrefetchDistanceBytes = 2048;
 }
 
 // One group times kRows rows of x.
-template <typename Format, int kRows>
+template <typename Unit, int kRows>
 void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, float* out,
                int64_t out_stride) {
-  using Unit = typename Format::Unit;
   const Unit* units = reinterpret_cast<const Unit*>(group);
   const QuantizedBlock* x[kRows];
   for (int r = 0; r < kRows; ++r) x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
@@ -121,16 +122,16 @@ void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, f
   });
   for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
     for (int s = 0; s < Unit::kStrips; ++s) {
-      const typename Format::Strip& strip = units[u].strips[s];
+      const typename Unit::Strip& strip = units[u].strips[s];
       if constexpr (kRows <= kPrefetchRows) Prefetch(&strip, sizeof strip);
       Scales scales[kHalves];
-      scales[0] = Format::Get(units[u], strip, 0);
-      scales[1] = Format::Get(units[u], strip, kHalfRows);
+      scales[0] = GetScales(units[u], strip, 0);
+      scales[1] = GetScales(units[u], strip, kHalfRows);
       __m256i dot[kHalves][kRows];
-      DotStrip<Format, kRows>(strip, scales, x, dot);
+      DotStrip<Unit, kRows>(strip, scales, x, dot);
       Unroll<kHalves * kRows>([&](auto at) __attribute__((always_inline)) {
         constexpr int h = at / kRows, r = at % kRows;
-        sum[h][r] = AddDot<Format>(dot[h][r], scales[h], *x[r], sum[h][r]);
+        sum[h][r] = AddDot<Unit>(dot[h][r], scales[h], *x[r], sum[h][r]);
       });
       Unroll<kRows>([&](auto r) __attribute__((always_inline)) { ++x[r]; });
     }
@@ -141,7 +142,7 @@ void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, f
   });
 }
 
-template <typename Format>
+template <typename Unit>
 void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
                  const MatMulRows& rows, float* out, int64_t out_stride) {
   // Three rows of x with the 16 rows of a group: six sums of int16 pairs, two registers of weights
@@ -153,7 +154,7 @@ void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count
     int64_t first = rows.first;
     const int64_t end = rows.first + rows.count;
     const auto run = [&]<int kRows>() {
-      QuantTile<Format, kRows>(group, *rows.quantized, first, to, out_stride);
+      QuantTile<Unit, kRows>(group, *rows.quantized, first, to, out_stride);
       first += kRows;
       to += kRows * out_stride;
     };

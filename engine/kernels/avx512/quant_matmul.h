@@ -22,15 +22,15 @@ inline __m512i Broadcast4(const int8_t* values) {
 }
 
 // Adds quads [kBegin, kBegin + 4 or 8) of a strip to dot[g][r].
-template <typename Format, int kBegin, int kCount, int kGroups, int kRows>
-[[gnu::always_inline]] inline void DotQuads(const typename Format::Strip* const (&strips)[kGroups],
+template <typename Strip, int kBegin, int kCount, int kGroups, int kRows>
+[[gnu::always_inline]] inline void DotQuads(const Strip* const (&strips)[kGroups],
                                             const QuantizedBlock* const (&x)[kRows],
                                             __m512i (&dot)[kGroups][kRows]) {
 #pragma GCC unroll 8
   for (int quad = kBegin; quad < kBegin + kCount; ++quad) {
     __m512i w[kGroups];
 #pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) w[g] = Format::Quad(*strips[g], quad);
+    for (int g = 0; g < kGroups; ++g) w[g] = Quad(*strips[g], quad);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const __m512i v = Broadcast4(x[r]->values + 4 * quad);
@@ -47,24 +47,24 @@ template <int kGroups, int kRows>
 }
 
 // Adds one strip to the sums of kGroups groups and kRows rows of x, for the rules without halves.
-template <typename Format, int kGroups, int kRows>
-[[gnu::always_inline]] inline void AddWhole(const typename Format::Strip* const (&strips)[kGroups],
+template <typename Unit, int kGroups, int kRows>
+[[gnu::always_inline]] inline void AddWhole(const typename Unit::Strip* const (&strips)[kGroups],
                                             const Scales (&scales)[kGroups],
                                             const QuantizedBlock* const (&x)[kRows],
                                             F32x16 (&sum)[kGroups][kRows]) {
   __m512i dot[kGroups][kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
-    SetDots(r, -Format::kOffset * (x[r]->sums[0] + x[r]->sums[1]), dot);
+    SetDots(r, -OffsetOf<typename Unit::Strip>() * (x[r]->sums[0] + x[r]->sums[1]), dot);
   }
-  DotQuads<Format, 0, 8, kGroups, kRows>(strips, x, dot);
+  DotQuads<typename Unit::Strip, 0, 8, kGroups, kRows>(strips, x, dot);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     const F32x16 scale = Set1(x[r]->scale);
 #pragma GCC unroll 8
     for (int g = 0; g < kGroups; ++g) {
       sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
-      if constexpr (Format::kRule == Rule::kScaleMin) {
+      if constexpr (RuleOf<Unit>() == Rule::kScaleMin) {
         sum[g][r] = Fma(scales[g].m, Set1(x[r]->scaled_sum), sum[g][r]);
       }
     }
@@ -73,26 +73,28 @@ template <typename Format, int kGroups, int kRows>
 
 // The same for the rules with a scale per half. Each half's scaled dot product and their sum are
 // integers below 2^24, so the floats that carry them are exact.
-template <typename Format, int kGroups, int kRows>
-[[gnu::always_inline]] inline void AddHalves(const typename Format::Strip* const (&strips)[kGroups],
+template <typename Unit, int kGroups, int kRows>
+[[gnu::always_inline]] inline void AddHalves(const typename Unit::Strip* const (&strips)[kGroups],
                                              const Scales (&scales)[kGroups],
                                              const QuantizedBlock* const (&x)[kRows],
                                              F32x16 (&sum)[kGroups][kRows]) {
   __m512i dot[kGroups][kRows];
   F32x16 scaled[kGroups][kRows];
-  for (int r = 0; r < kRows; ++r) SetDots(r, -Format::kOffset * x[r]->sums[0], dot);
-  DotQuads<Format, 0, 4, kGroups, kRows>(strips, x, dot);
+  for (int r = 0; r < kRows; ++r)
+    SetDots(r, -OffsetOf<typename Unit::Strip>() * x[r]->sums[0], dot);
+  DotQuads<typename Unit::Strip, 0, 4, kGroups, kRows>(strips, x, dot);
   for (int g = 0; g < kGroups; ++g) {
     for (int r = 0; r < kRows; ++r) scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
   }
-  for (int r = 0; r < kRows; ++r) SetDots(r, -Format::kOffset * x[r]->sums[1], dot);
-  DotQuads<Format, 4, 4, kGroups, kRows>(strips, x, dot);
+  for (int r = 0; r < kRows; ++r)
+    SetDots(r, -OffsetOf<typename Unit::Strip>() * x[r]->sums[1], dot);
+  DotQuads<typename Unit::Strip, 4, 4, kGroups, kRows>(strips, x, dot);
   for (int r = 0; r < kRows; ++r) {
     const F32x16 scale = Set1(x[r]->scale);
     for (int g = 0; g < kGroups; ++g) {
       const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
       sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
-      if constexpr (Format::kRule == Rule::kSubMin) {
+      if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
         const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(x[r]->sums[1])),
                              Mul(scales[g].min[0], Set1(static_cast<float>(x[r]->sums[0]))));
         sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
@@ -101,11 +103,10 @@ template <typename Format, int kGroups, int kRows>
   }
 }
 
-template <typename Format, int kGroups, int kRows>
+template <typename Unit, int kGroups, int kRows>
 void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& rows, int64_t first,
                float* out, int64_t out_stride) {
-  using Unit = typename Format::Unit;
-  constexpr bool kHalves = Format::kRule == Rule::kSub || Format::kRule == Rule::kSubMin;
+  constexpr bool kHalves = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin;
   const Unit* units[kGroups];
   const QuantizedBlock* x[kRows];
   F32x16 sum[kGroups][kRows];
@@ -118,16 +119,16 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
   }
   for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
     for (int s = 0; s < Unit::kStrips; ++s) {
-      const typename Format::Strip* strips[kGroups];
+      const typename Unit::Strip* strips[kGroups];
       Scales scales[kGroups];
       for (int g = 0; g < kGroups; ++g) {
         strips[g] = &units[g][u].strips[s];
-        scales[g] = Format::Get(units[g][u], *strips[g]);
+        scales[g] = GetScales(units[g][u], *strips[g]);
       }
       if constexpr (kHalves) {
-        AddHalves<Format, kGroups, kRows>(strips, scales, x, sum);
+        AddHalves<Unit, kGroups, kRows>(strips, scales, x, sum);
       } else {
-        AddWhole<Format, kGroups, kRows>(strips, scales, x, sum);
+        AddWhole<Unit, kGroups, kRows>(strips, scales, x, sum);
       }
       for (int r = 0; r < kRows; ++r) ++x[r];
     }
@@ -138,7 +139,7 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
 }
 
 // kGroups groups times all rows of x.
-template <typename Format, int kGroups>
+template <typename Unit, int kGroups>
 void QuantGroups(const uint8_t* groups, int64_t group_bytes, const MatMulRows& rows, float* out,
                  int64_t out_stride) {
   // Two groups and six rows take 24 of 32 registers for sums and dot products.
@@ -146,7 +147,7 @@ void QuantGroups(const uint8_t* groups, int64_t group_bytes, const MatMulRows& r
   int64_t first = rows.first;
   const int64_t end = rows.first + rows.count;
   const auto run = [&]<int kRows>() {
-    QuantTile<Format, kGroups, kRows>(groups, group_bytes, *rows.quantized, first, out, out_stride);
+    QuantTile<Unit, kGroups, kRows>(groups, group_bytes, *rows.quantized, first, out, out_stride);
     first += kRows;
     out += kRows * out_stride;
   };
@@ -165,17 +166,17 @@ void QuantGroups(const uint8_t* groups, int64_t group_bytes, const MatMulRows& r
   }
 }
 
-template <typename Format>
+template <typename Unit>
 void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
                  const MatMulRows& rows, float* out, int64_t out_stride) {
   int64_t g = 0;
   for (; g + 2 <= group_count; g += 2) {
-    QuantGroups<Format, 2>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
-                           out_stride);
+    QuantGroups<Unit, 2>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+                         out_stride);
   }
   if (g < group_count) {
-    QuantGroups<Format, 1>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
-                           out_stride);
+    QuantGroups<Unit, 1>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+                         out_stride);
   }
 }
 
