@@ -111,17 +111,22 @@ def check(model, goldens_folder, golden_name, options, arguments):
 
 
 def reference_rms(goldens_folder, name):
-    """How far the reference's own int8 is from its exact run, as mean rms; None where unknown."""
+    """How far the reference's own int8 is from its exact run, as mean rms; None where unknown,
+    as where the two were asked different things."""
     paths = [os.path.join(goldens_folder, f"{name}.{variant}.json")
              for variant in ("ref", "deqf32")]
     if not all(map(os.path.exists, paths)):
         return None
-    cases = []
+    goldens = []
     for path in paths:
         with open(path) as file:
-            cases.append([read_floats(os.path.join(goldens_folder, case["first_logits_file"]))
-                          for case in json.load(file)["cases"]])
-    all_rms = [distance(one, other)[1] for one, other in zip(*cases)]
+            goldens.append(json.load(file)["cases"])
+    prompts = [[case["prompt_ids"] for case in cases] for cases in goldens]
+    if prompts[0] != prompts[1]:
+        return None
+    logits = [[read_floats(os.path.join(goldens_folder, case["first_logits_file"]))
+               for case in cases] for cases in goldens]
+    all_rms = [distance(one, other)[1] for one, other in zip(*logits)]
     return sum(all_rms) / len(all_rms)
 
 

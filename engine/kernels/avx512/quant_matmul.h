@@ -12,6 +12,7 @@
 
 #include "engine/kernels/avx512/quant_formats.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/vector/unroll.h"
 
 namespace baton::avx512 {
 
@@ -21,29 +22,30 @@ inline __m512i Broadcast4(const int8_t* values) {
   return _mm512_set1_epi32(four);
 }
 
-// Adds quads [kBegin, kBegin + 4 or 8) of a strip to dot[g][r].
+// Adds quads [kBegin, kBegin + kCount) of a strip to dot[g][r].
 template <typename Strip, int kBegin, int kCount, int kGroups, int kRows>
 [[gnu::always_inline]] inline void DotQuads(const Strip* const (&strips)[kGroups],
                                             const QuantizedBlock* const (&x)[kRows],
                                             __m512i (&dot)[kGroups][kRows]) {
-#pragma GCC unroll 8
-  for (int quad = kBegin; quad < kBegin + kCount; ++quad) {
+  Unroll<kCount>([&](auto i) __attribute__((always_inline)) {
+    constexpr int quad = kBegin + i;
     __m512i w[kGroups];
-#pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) w[g] = Quad(*strips[g], quad);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
+    Unroll<kGroups>([&](auto g) __attribute__((always_inline)) { w[g] = Quad(*strips[g], quad); });
+    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
       const __m512i v = Broadcast4(x[r]->values + 4 * quad);
-#pragma GCC unroll 8
-      for (int g = 0; g < kGroups; ++g) dot[g][r] = _mm512_dpbusd_epi32(dot[g][r], w[g], v);
-    }
-  }
+      Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
+        dot[g][r] = _mm512_dpbusd_epi32(dot[g][r], w[g], v);
+      });
+    });
+  });
 }
 
-template <int kGroups, int kRows>
-[[gnu::always_inline]] inline void SetDots(int row, int32_t value, __m512i (&dot)[kGroups][kRows]) {
-#pragma GCC unroll 8
-  for (int g = 0; g < kGroups; ++g) dot[g][row] = _mm512_set1_epi32(value);
+// Calls body(g, r) for all groups and rows.
+template <int kGroups, int kRows, typename Body>
+[[gnu::always_inline]] inline void ForTile(const Body& body) {
+  Unroll<kGroups * kRows>([&](auto at) __attribute__((always_inline)) {
+    body(Index<at / kRows>(), Index<at % kRows>());
+  });
 }
 
 // Adds one strip to the sums of kGroups groups and kRows rows of x, for the rules without halves.
@@ -52,23 +54,19 @@ template <typename Unit, int kGroups, int kRows>
                                             const Scales (&scales)[kGroups],
                                             const QuantizedBlock* const (&x)[kRows],
                                             F32x16 (&sum)[kGroups][kRows]) {
+  using Strip = typename Unit::Strip;
   __m512i dot[kGroups][kRows];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-    SetDots(r, -OffsetOf<typename Unit::Strip>() * (x[r]->sums[0] + x[r]->sums[1]), dot);
-  }
-  DotQuads<typename Unit::Strip, 0, 8, kGroups, kRows>(strips, x, dot);
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    dot[g][r] = _mm512_set1_epi32(-OffsetOf<Strip>() * (x[r]->sums[0] + x[r]->sums[1]));
+  });
+  DotQuads<Strip, 0, 8, kGroups, kRows>(strips, x, dot);
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     const F32x16 scale = Set1(x[r]->scale);
-#pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) {
-      sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
-      if constexpr (RuleOf<Unit>() == Rule::kScaleMin) {
-        sum[g][r] = Fma(scales[g].m, Set1(x[r]->scaled_sum), sum[g][r]);
-      }
+    sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
+    if constexpr (RuleOf<Unit>() == Rule::kScaleMin) {
+      sum[g][r] = Fma(scales[g].m, Set1(x[r]->scaled_sum), sum[g][r]);
     }
-  }
+  });
 }
 
 // The same for the rules with a scale per half. Each half's scaled dot product and their sum are
@@ -78,29 +76,29 @@ template <typename Unit, int kGroups, int kRows>
                                              const Scales (&scales)[kGroups],
                                              const QuantizedBlock* const (&x)[kRows],
                                              F32x16 (&sum)[kGroups][kRows]) {
+  using Strip = typename Unit::Strip;
+  constexpr int kOffset = OffsetOf<Strip>();
   __m512i dot[kGroups][kRows];
   F32x16 scaled[kGroups][kRows];
-  for (int r = 0; r < kRows; ++r)
-    SetDots(r, -OffsetOf<typename Unit::Strip>() * x[r]->sums[0], dot);
-  DotQuads<typename Unit::Strip, 0, 4, kGroups, kRows>(strips, x, dot);
-  for (int g = 0; g < kGroups; ++g) {
-    for (int r = 0; r < kRows; ++r) scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
-  }
-  for (int r = 0; r < kRows; ++r)
-    SetDots(r, -OffsetOf<typename Unit::Strip>() * x[r]->sums[1], dot);
-  DotQuads<typename Unit::Strip, 4, 4, kGroups, kRows>(strips, x, dot);
-  for (int r = 0; r < kRows; ++r) {
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    dot[g][r] = _mm512_set1_epi32(-kOffset * x[r]->sums[0]);
+  });
+  DotQuads<Strip, 0, 4, kGroups, kRows>(strips, x, dot);
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
+    dot[g][r] = _mm512_set1_epi32(-kOffset * x[r]->sums[1]);
+  });
+  DotQuads<Strip, 4, 4, kGroups, kRows>(strips, x, dot);
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     const F32x16 scale = Set1(x[r]->scale);
-    for (int g = 0; g < kGroups; ++g) {
-      const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
-      sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
-      if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
-        const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(x[r]->sums[1])),
-                             Mul(scales[g].min[0], Set1(static_cast<float>(x[r]->sums[0]))));
-        sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
-      }
+    const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
+    sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
+    if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
+      const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(x[r]->sums[1])),
+                           Mul(scales[g].min[0], Set1(static_cast<float>(x[r]->sums[0]))));
+      sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
     }
-  }
+  });
 }
 
 template <typename Unit, int kGroups, int kRows>
@@ -110,32 +108,33 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
   const Unit* units[kGroups];
   const QuantizedBlock* x[kRows];
   F32x16 sum[kGroups][kRows];
-  for (int g = 0; g < kGroups; ++g) {
+  Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
     units[g] = reinterpret_cast<const Unit*>(groups + g * group_bytes);
-  }
-  for (int r = 0; r < kRows; ++r) x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
-  for (int g = 0; g < kGroups; ++g) {
-    for (int r = 0; r < kRows; ++r) sum[g][r] = Zero();
-  }
+  });
+  Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
+    x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
+  });
+  ForTile<kGroups, kRows>([&](auto g, auto r)
+                              __attribute__((always_inline)) { sum[g][r] = Zero(); });
   for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
     for (int s = 0; s < Unit::kStrips; ++s) {
       const typename Unit::Strip* strips[kGroups];
       Scales scales[kGroups];
-      for (int g = 0; g < kGroups; ++g) {
+      Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
         strips[g] = &units[g][u].strips[s];
         scales[g] = GetScales(units[g][u], *strips[g]);
-      }
+      });
       if constexpr (kHalves) {
         AddHalves<Unit, kGroups, kRows>(strips, scales, x, sum);
       } else {
         AddWhole<Unit, kGroups, kRows>(strips, scales, x, sum);
       }
-      for (int r = 0; r < kRows; ++r) ++x[r];
+      Unroll<kRows>([&](auto r) __attribute__((always_inline)) { ++x[r]; });
     }
   }
-  for (int g = 0; g < kGroups; ++g) {
-    for (int r = 0; r < kRows; ++r) Store(out + r * out_stride + g * kRowGroup, sum[g][r]);
-  }
+  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    Store(out + r * out_stride + g * kRowGroup, sum[g][r]);
+  });
 }
 
 // kGroups groups times all rows of x.
