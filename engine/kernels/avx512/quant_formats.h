@@ -24,6 +24,10 @@ inline F32x16 LoadUnsignedBytes(const uint8_t* p) {
   return ToFloats(_mm512_cvtepu8_epi32(Load128(p)));
 }
 
+inline __m512i SetInt(int32_t x) { return _mm512_set1_epi32(x); }
+// Per lane: sum + the dot product of four unsigned bytes of w and four signed ones of x.
+inline __m512i AddDots(__m512i sum, __m512i w, __m512i x) { return _mm512_dpbusd_epi32(sum, w, x); }
+
 inline __m512i LoadQuad(const void* p) { return _mm512_loadu_si512(p); }
 inline __m512i Nibbles(const uint8_t (&nibbles)[4][kQuadBytes], int quad) {
   const __m512i x = LoadQuad(nibbles[quad % 4]);

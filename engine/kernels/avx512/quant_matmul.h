@@ -19,7 +19,7 @@ namespace baton::avx512 {
 inline __m512i Broadcast4(const int8_t* values) {
   int32_t four;
   std::memcpy(&four, values, sizeof four);
-  return _mm512_set1_epi32(four);
+  return SetInt(four);
 }
 
 // Adds quads [kBegin, kBegin + kCount) of a strip to dot[g][r].
@@ -34,7 +34,7 @@ template <typename Strip, int kBegin, int kCount, int kGroups, int kRows>
     Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
       const __m512i v = Broadcast4(x[r]->values + 4 * quad);
       Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
-        dot[g][r] = _mm512_dpbusd_epi32(dot[g][r], w[g], v);
+        dot[g][r] = AddDots(dot[g][r], w[g], v);
       });
     });
   });
@@ -57,7 +57,7 @@ template <typename Unit, int kGroups, int kRows>
   using Strip = typename Unit::Strip;
   __m512i dot[kGroups][kRows];
   ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
-    dot[g][r] = _mm512_set1_epi32(-OffsetOf<Strip>() * (x[r]->sums[0] + x[r]->sums[1]));
+    dot[g][r] = SetInt(-OffsetOf<Strip>() * (x[r]->sums[0] + x[r]->sums[1]));
   });
   DotQuads<Strip, 0, 8, kGroups, kRows>(strips, x, dot);
   ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
@@ -81,12 +81,12 @@ template <typename Unit, int kGroups, int kRows>
   __m512i dot[kGroups][kRows];
   F32x16 scaled[kGroups][kRows];
   ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
-    dot[g][r] = _mm512_set1_epi32(-kOffset * x[r]->sums[0]);
+    dot[g][r] = SetInt(-kOffset * x[r]->sums[0]);
   });
   DotQuads<Strip, 0, 4, kGroups, kRows>(strips, x, dot);
   ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
-    dot[g][r] = _mm512_set1_epi32(-kOffset * x[r]->sums[1]);
+    dot[g][r] = SetInt(-kOffset * x[r]->sums[1]);
   });
   DotQuads<Strip, 4, 4, kGroups, kRows>(strips, x, dot);
   ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
