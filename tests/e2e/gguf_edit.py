@@ -1,6 +1,6 @@
 """Takes a good GGUF file apart just far enough to put it together broken on purpose.
 
-Knows the format, not Baton: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Knows the format, not Baton; the format is published as docs/gguf.md of ggml
 """
 
 import struct
