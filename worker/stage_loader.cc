@@ -7,7 +7,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/attention.h"
-#include "engine/kernels/matmul.h"
+#include "engine/kernels/packed_matrix.h"
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/local_stage.h"
 #include "proto/handshake.h"

@@ -258,13 +258,13 @@ PackedBlock ReadQ6_K(const uint8_t* bytes, int strip) {
 }  // namespace
 
 int64_t PackedUnitColumns(PackedFormat format) {
-  if (format <= PackedFormat::kBF16) return 1;
+  if (IsFloatFormat(format)) return 1;
   return kStripColumns * Visit(format, []<typename Unit>() { return Unit::kStrips; });
 }
 
 int64_t PackedUnitBytes(PackedFormat format) {
   if (format == PackedFormat::kF32) return kRowGroup * 4;
-  if (format <= PackedFormat::kBF16) return kRowGroup * 2;
+  if (IsFloatFormat(format)) return kRowGroup * 2;
   return Visit(format, []<typename Unit>() { return static_cast<int>(sizeof(Unit)); });
 }
 

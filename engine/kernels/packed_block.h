@@ -25,6 +25,8 @@ struct PackedBlock {
   int min[2];
 };
 
+inline bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
+
 // Columns in the unit that repeats in a packed group: 32, or 256 for the types that have d per 256.
 int64_t PackedUnitColumns(PackedFormat format);
 int64_t PackedUnitBytes(PackedFormat format);

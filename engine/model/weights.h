@@ -11,7 +11,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
-#include "engine/kernels/matmul.h"
+#include "engine/kernels/packed_matrix.h"
 #include "engine/model/model_spec.h"
 
 namespace baton {

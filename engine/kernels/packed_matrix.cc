@@ -1,0 +1,96 @@
+#include "engine/kernels/packed_matrix.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/kernels/packed_block.h"
+#include "engine/quant/dequantize.h"
+#include "engine/quant/half.h"
+
+namespace baton {
+namespace {
+
+PackedFormat FormatFor(TensorType type, ActivationMode mode) {
+  const PackedFormat format = PackedFormatOf(type);
+  return IsFloatFormat(format) || mode == ActivationMode::kInt8 ? format : PackedFormat::kF32;
+}
+
+template <typename T>
+void InterleaveRow(const T* row, int64_t columns, int lane, uint8_t* group) {
+  T* out = reinterpret_cast<T*>(group) + lane;
+  for (int64_t i = 0; i < columns; ++i) out[i * kRowGroup] = row[i];
+}
+
+}  // namespace
+
+absl::StatusOr<PackedMatrix> PackedMatrix::Create(TensorType type, int64_t rows, int64_t columns,
+                                                  ActivationMode mode, Arena* arena) {
+  CHECK(rows > 0 && columns > 0 && columns % TraitsOf(type).block_elements == 0);
+  PackedMatrix matrix;
+  matrix.type_ = type;
+  matrix.format_ = FormatFor(type, mode);
+  matrix.rows_ = rows;
+  matrix.columns_ = columns;
+  matrix.group_bytes_ =
+      columns / PackedUnitColumns(matrix.format_) * PackedUnitBytes(matrix.format_);
+  const int64_t bytes = matrix.group_bytes_ * matrix.group_count();
+  if (arena == nullptr) {
+    matrix.own_memory_ = AlignedBuffer(bytes);
+    matrix.data_ = matrix.own_memory_.data();
+  } else {
+    matrix.data_ = arena->Take(bytes);
+  }
+  if (matrix.data_ == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for ", bytes, " bytes of weights (", rows, " x ", columns, ")"));
+  }
+  return matrix;
+}
+
+void PackedMatrix::PackRows(int64_t first_row, int64_t count, const uint8_t* file_rows) {
+  CHECK(first_row % kRowGroup == 0 && first_row + count <= rows_);
+  const int64_t row_bytes = RowBytes(type_, columns_);
+  std::vector<float> floats;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = first_row + i;
+    const int lane = static_cast<int>(row % kRowGroup);
+    uint8_t* group = data_ + row / kRowGroup * group_bytes_;
+    const uint8_t* bytes = file_rows + i * row_bytes;
+    if (format_ == PackedFormat::kF32) {
+      floats.resize(columns_);
+      Dequantize(type_, bytes, columns_, floats.data());
+      InterleaveRow(floats.data(), columns_, lane, group);
+    } else if (IsFloatFormat(format_)) {
+      std::vector<uint16_t> halves(columns_);
+      std::memcpy(halves.data(), bytes, row_bytes);
+      InterleaveRow(halves.data(), columns_, lane, group);
+    } else {
+      for (int64_t strip = 0; strip < columns_ / 32; ++strip) {
+        WritePackedBlock(format_, group, strip, lane, ReadFileBlock(type_, bytes, strip));
+      }
+    }
+  }
+}
+
+void PackedMatrix::DequantizeRow(int64_t row, float* out) const {
+  CHECK(row >= 0 && row < rows_);
+  const uint8_t* bytes = group(row / kRowGroup);
+  const int lane = static_cast<int>(row % kRowGroup);
+  for (int64_t i = 0; i < columns_; ++i) {
+    const int64_t at = i * kRowGroup + lane;
+    if (format_ == PackedFormat::kF32) {
+      out[i] = reinterpret_cast<const float*>(bytes)[at];
+    } else if (format_ == PackedFormat::kF16) {
+      out[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
+    } else if (format_ == PackedFormat::kBF16) {
+      out[i] = BFloat16ToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
+    } else if (i % 32 == 0) {
+      DequantizePackedBlock(format_, ReadPackedBlock(format_, bytes, i / 32, lane), out + i);
+    }
+  }
+}
+
+}  // namespace baton
