@@ -1,13 +1,11 @@
 #include "engine/kernels/packed_matrix.h"
 
-#include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/kernels/pack_group.h"
 #include "engine/kernels/packed_block.h"
-#include "engine/quant/dequantize.h"
 #include "engine/quant/half.h"
 
 namespace baton {
@@ -16,12 +14,6 @@ namespace {
 PackedFormat FormatFor(TensorType type, ActivationMode mode) {
   const PackedFormat format = PackedFormatOf(type);
   return IsFloatFormat(format) || mode == ActivationMode::kInt8 ? format : PackedFormat::kF32;
-}
-
-template <typename T>
-void InterleaveRow(const T* row, int64_t columns, int lane, uint8_t* group) {
-  T* out = reinterpret_cast<T*>(group) + lane;
-  for (int64_t i = 0; i < columns; ++i) out[i * kRowGroup] = row[i];
 }
 
 }  // namespace
@@ -52,25 +44,14 @@ absl::StatusOr<PackedMatrix> PackedMatrix::Create(TensorType type, int64_t rows,
 
 void PackedMatrix::PackRows(int64_t first_row, int64_t count, const uint8_t* file_rows) {
   CHECK(first_row % kRowGroup == 0 && first_row + count <= rows_);
-  const int64_t row_bytes = RowBytes(type_, columns_);
-  std::vector<float> floats;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t row = first_row + i;
-    const int lane = static_cast<int>(row % kRowGroup);
-    uint8_t* group = data_ + row / kRowGroup * group_bytes_;
-    const uint8_t* bytes = file_rows + i * row_bytes;
-    if (format_ == PackedFormat::kF32) {
-      floats.resize(columns_);
-      Dequantize(type_, bytes, columns_, floats.data());
-      InterleaveRow(floats.data(), columns_, lane, group);
-    } else if (IsFloatFormat(format_)) {
-      std::vector<uint16_t> halves(columns_);
-      std::memcpy(halves.data(), bytes, row_bytes);
-      InterleaveRow(halves.data(), columns_, lane, group);
+  CHECK(count % kRowGroup == 0 || first_row + count == rows_);
+  const int64_t file_group_bytes = kRowGroup * RowBytes(type_, columns_);
+  for (int64_t row = 0; row < count; row += kRowGroup, file_rows += file_group_bytes) {
+    uint8_t* group = data_ + (first_row + row) / kRowGroup * group_bytes_;
+    if (count - row >= kRowGroup) {
+      PackGroup(type_, format_, file_rows, columns_, group);
     } else {
-      for (int64_t strip = 0; strip < columns_ / 32; ++strip) {
-        WritePackedBlock(format_, group, strip, lane, ReadFileBlock(type_, bytes, strip));
-      }
+      PackGroupSlowly(type_, format_, file_rows, columns_, static_cast<int>(count - row), group);
     }
   }
 }
