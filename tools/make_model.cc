@@ -1,13 +1,17 @@
 // Writes a random model of the llama architecture: for benchmarks and for trying things out where
 // no real model is at hand.
 //
-//   bazel run //tools:make_model -- --shape tinyllama --type Q4_0 --out /tmp/model.gguf
+//   bazel run //tools:make_model -- --shape tinyllama --type Q4_K_M --out /tmp/model.gguf
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "engine/quant/file_type.h"
 #include "engine/testing/model_maker.h"
 
 namespace {
@@ -44,11 +48,10 @@ void AddShapeFlags(CLI::App& app, baton::ModelOptions& options) {
   app.add_option("--seed", options.seed, "same seed, same bytes")->capture_default_str();
 }
 
-const baton::TypeTraits* FindTypeByName(const std::string& name) {
-  for (const baton::TypeTraits& traits : baton::AllTypeTraits()) {
-    if (name == traits.name) return &traits;
-  }
-  return nullptr;
+std::vector<std::string> FileTypeNames() {
+  std::vector<std::string> names;
+  for (const baton::FileType& file_type : baton::AllFileTypes()) names.push_back(file_type.name);
+  return names;
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ const baton::TypeTraits* FindTypeByName(const std::string& name) {
 int main(int argc, char** argv) {
   CLI::App app("Writes a random model of the llama architecture.");
   baton::ModelOptions options = TinyShape();
-  std::string type_name = "Q4_0";
+  std::string type = "Q4_0";
   std::string out;
   app.add_option_function<std::string>(
          "--shape",
@@ -67,7 +70,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"tiny", "tinyllama"}))
       ->trigger_on_parse();
   AddShapeFlags(app, options);
-  app.add_option("--type", type_name, "tensor type of the matrices")->capture_default_str();
+  app.add_option("--type", type, "tensor type of all matrices, or a mix as llama.cpp has it")
+      ->check(CLI::IsMember(FileTypeNames(), CLI::ignore_case))
+      ->capture_default_str();
   app.add_option("--out", out, "the file to write")->required()->check([](const std::string& path) {
     return path.empty() ? "the path is empty" : "";
   });
@@ -76,13 +81,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const baton::TypeTraits* traits = FindTypeByName(type_name);
-  if (traits == nullptr) {
-    std::fprintf(stderr, "error: '%s' is no tensor type\n", type_name.c_str());
-    return 2;
-  }
-  options.type = traits->type;
-  const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out));
+  options.mix = baton::FindFileType(type);
+  const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out),
+                                                std::max(1u, std::thread::hardware_concurrency()));
   if (!status.ok()) {
     std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
     return 1;

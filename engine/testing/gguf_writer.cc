@@ -6,11 +6,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/base/thread_pool.h"
 
 namespace baton {
 namespace {
@@ -85,6 +87,59 @@ struct FdCloser {
   ~FdCloser() { close(fd); }
 };
 
+uint64_t RowCount(const GgufTensorEntry& tensor) {
+  uint64_t count = 1;
+  for (size_t d = 1; d < tensor.dims.size(); ++d) count *= tensor.dims[d];
+  return count;
+}
+
+// What a thread makes and writes at once: long enough that system calls cost nothing, short enough
+// that threads share a tensor evenly.
+constexpr uint64_t kPieceBytes = 2 << 20;
+
+// Makes and writes the data of single tensors, with all threads.
+class TensorDataWriter {
+ public:
+  TensorDataWriter(int fd, int thread_count) : fd_(fd), pool_(thread_count) {
+    pieces_.resize(static_cast<size_t>(thread_count));
+  }
+
+  absl::Status Write(const GgufTensorEntry& tensor, uint64_t offset) {
+    const uint64_t row_count = RowCount(tensor);
+    const uint64_t row_bytes = tensor.bytes / row_count;
+    CHECK(row_bytes * row_count == tensor.bytes);
+    const uint64_t piece_rows = std::clamp<uint64_t>(kPieceBytes / row_bytes, 1, row_count);
+    const auto piece_count = static_cast<int64_t>((row_count + piece_rows - 1) / piece_rows);
+    pool_.Run(piece_count, [&](int64_t task, int thread) {
+      const uint64_t first = static_cast<uint64_t>(task) * piece_rows;
+      const uint64_t rows = std::min(piece_rows, row_count - first);
+      std::vector<uint8_t>& piece = pieces_[static_cast<size_t>(thread)];
+      piece.resize(rows * row_bytes);
+      absl::Status status = tensor.fill(first, rows, piece.data());
+      if (status.ok())
+        status = WriteAt(fd_, offset + first * row_bytes, piece.data(), piece.size());
+      if (!status.ok()) KeepFirst(task, std::move(status));
+    });
+    return error_;
+  }
+
+ private:
+  // The error of the lowest piece: the same one however many threads there are.
+  void KeepFirst(int64_t task, absl::Status status) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!error_.ok() && error_piece_ < task) return;
+    error_ = std::move(status);
+    error_piece_ = task;
+  }
+
+  const int fd_;
+  ThreadPool pool_;
+  std::vector<std::vector<uint8_t>> pieces_;  // by thread
+  std::mutex mutex_;
+  absl::Status error_;
+  int64_t error_piece_ = 0;
+};
+
 }  // namespace
 
 void GgufWriter::SetU32(absl::string_view key, uint32_t value) {
@@ -148,7 +203,15 @@ void GgufWriter::AddTensor(absl::string_view name, TensorType type, std::vector<
 
 void GgufWriter::AddTensor(absl::string_view name, TensorType type, std::vector<uint64_t> dims,
                            std::vector<uint8_t> data) {
-  AddTensor(name, type, std::move(dims), TensorFill([data = std::move(data)] { return data; }));
+  const uint64_t row_bytes = RowBytes(type, dims[0]);
+  const auto copy_rows = [data = std::move(data), row_bytes](uint64_t first_row, uint64_t row_count,
+                                                             uint8_t* out) {
+    const uint64_t end = (first_row + row_count) * row_bytes;
+    CHECK(end <= data.size());
+    std::copy(data.data() + first_row * row_bytes, data.data() + end, out);
+    return absl::OkStatus();
+  };
+  AddTensor(name, type, std::move(dims), TensorFill(copy_rows));
 }
 
 void GgufWriter::AddTensorEntry(GgufTensorEntry entry) { tensors_.push_back(std::move(entry)); }
@@ -190,27 +253,24 @@ std::string GgufWriter::Bytes() const {
   out.resize(data_offset + offsets.back());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (tensors_[i].fill == nullptr) continue;
-    const std::vector<uint8_t> data = tensors_[i].fill();
-    CHECK(data.size() == tensors_[i].bytes);
-    std::copy(data.begin(), data.end(),
-              out.begin() + static_cast<int64_t>(data_offset + offsets[i]));
+    auto* data = reinterpret_cast<uint8_t*>(out.data()) + data_offset + offsets[i];
+    CHECK(tensors_[i].fill(0, RowCount(tensors_[i]), data).ok());
   }
   if (flaws.file_size) out.resize(*flaws.file_size);
   return out;
 }
 
-absl::Status GgufWriter::Write(const std::string& path) const {
+absl::Status GgufWriter::Write(const std::string& path, int thread_count) const {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create '", path, "'"));
   const FdCloser closer{fd};
   const std::vector<uint64_t> offsets = Layout();
   const std::string header = Header();
   RETURN_IF_ERROR(WriteAt(fd, 0, header.data(), header.size()));
+  TensorDataWriter data(fd, thread_count);
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (tensors_[i].fill == nullptr) continue;
-    const std::vector<uint8_t> data = tensors_[i].fill();
-    CHECK(data.size() == tensors_[i].bytes);
-    RETURN_IF_ERROR(WriteAt(fd, header.size() + offsets[i], data.data(), data.size()));
+    RETURN_IF_ERROR(data.Write(tensors_[i], header.size() + offsets[i]));
   }
   const uint64_t size = flaws.file_size.value_or(header.size() + offsets.back());
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) {

@@ -15,8 +15,10 @@
 
 namespace baton {
 
-// Makes the bytes of one tensor, when they are written.
-using TensorFill = std::function<std::vector<uint8_t>()>;
+// Makes the bytes of `row_count` rows of one tensor, when they are written. Called from several
+// threads at once, in any order.
+using TensorFill =
+    std::function<absl::Status(uint64_t first_row, uint64_t row_count, uint8_t* out)>;
 
 // Everything of the container that can be wrong; the defaults are right.
 struct GgufFlaws {
@@ -60,7 +62,7 @@ class GgufWriter {
   // Lays the data out by it and says nothing about it in the file.
   void SetLayoutAlignment(uint64_t alignment) { alignment_ = alignment; }
 
-  // `fill` must give the bytes that type and dims call for; without it the tensor is a hole.
+  // Without `fill` the tensor is a hole; `data` must be the bytes that type and dims call for.
   void AddTensor(absl::string_view name, TensorType type, std::vector<uint64_t> dims,
                  TensorFill fill = nullptr);
   void AddTensor(absl::string_view name, TensorType type, std::vector<uint64_t> dims,
@@ -71,8 +73,9 @@ class GgufWriter {
   std::string Header() const;
   // The whole file. For small ones.
   std::string Bytes() const;
-  // Writes the file, tensor by tensor; tensors without data stay holes on disk.
-  absl::Status Write(const std::string& path) const;
+  // Writes the file, tensor by tensor, with a few MiB of memory per thread; tensors without data
+  // stay holes on disk. The first error of a fill ends it.
+  absl::Status Write(const std::string& path, int thread_count = 1) const;
 
  private:
   // Of every tensor, from the start of the data; the last element is the end of the data.

@@ -51,6 +51,15 @@ TEST(GgufWriterTest, FlawsAreWritten) {
   EXPECT_EQ(writer.Bytes().substr(0, 10), std::string("lmgg\x09\0\0\0\x02\x01", 10));
 }
 
+// A tensor of many pieces, some of which cannot be made.
+TEST(GgufWriterTest, TheFirstErrorOfAFillIsReported) {
+  GgufWriter writer;
+  writer.AddTensor("t", TensorType::kF32, {1 << 18, 16}, [](uint64_t first, uint64_t, uint8_t*) {
+    return first < 4 ? absl::OkStatus() : absl::DataLossError(std::to_string(first));
+  });
+  EXPECT_EQ(writer.Write(testing::TempDir() + "/unfilled.gguf", 3).message(), "4");
+}
+
 TEST(GgufWriterTest, UnwritablePathIsAnError) {
   EXPECT_FALSE(GgufWriter().Write(testing::TempDir() + "/no/such/directory/x.gguf").ok());
 }

@@ -51,17 +51,21 @@ void StoreU32(uint32_t value, uint8_t* out) {
 }
 
 void FillRandom(uint8_t* out, size_t size, Random* random) {
-  for (size_t i = 0; i < size; i += 8) {
+  size_t i = 0;
+  for (; i + 8 <= size; i += 8) {
     const uint64_t bits = random->Next();
-    for (size_t j = i; j < std::min(i + 8, size); ++j) {
-      out[j] = static_cast<uint8_t>(bits >> (8 * (j - i)));
-    }
+    StoreU32(static_cast<uint32_t>(bits), out + i);
+    StoreU32(static_cast<uint32_t>(bits >> 32), out + i + 4);
+  }
+  if (i == size) return;
+  for (uint64_t bits = random->Next(); i < size; ++i, bits >>= 8) {
+    out[i] = static_cast<uint8_t>(bits);
   }
 }
 
 // Weights are linear in the scale and the minimum together, so a block is measured with the scale
 // 1 and then scaled to the wanted size.
-void MakeQuantBlock(const BlockScales& scales, uint32_t bytes, uint32_t elements, float rms,
+void FillQuantBlock(const BlockScales& scales, uint32_t bytes, uint32_t elements, float rms,
                     Random* random, uint8_t* out) {
   FillRandom(out, bytes, random);
   StoreU16(FloatToHalf(1.0f), out + scales.scale_offset);
@@ -99,55 +103,70 @@ uint64_t HashText(absl::string_view text) {
   return hash;
 }
 
-std::vector<uint8_t> RandomFloats(size_t count, float low, float high, Random* random) {
-  std::vector<uint8_t> out(count * 4);
-  for (size_t i = 0; i < count; ++i)
-    StoreU32(std::bit_cast<uint32_t>(random->Uniform(low, high)), &out[4 * i]);
-  return out;
+int HeadSize(const ModelOptions& options) {
+  return options.head_size > 0 ? options.head_size : options.width / options.head_count;
 }
 
-// Adds the tensors of a model to a writer. A tensor's weights follow from seed and name alone.
+const FileType& ChosenFileType(const ModelOptions& options) {
+  return options.mix != nullptr ? *options.mix : PureFileType(options.type);
+}
+
+// Adds the tensors of a model to a writer. A row's weights follow from the seed, the tensor's name
+// and the row's number alone, so threads may share a tensor in any way.
 class TensorAdder {
  public:
   TensorAdder(const ModelOptions& options, GgufWriter* writer)
       : options_(options), writer_(writer) {}
 
   // Rows of dims[0] weights that keep the size of what they are multiplied with.
-  void AddMatrix(const std::string& name, TensorType type, std::vector<uint64_t> dims) {
-    uint64_t elements = 1;
-    for (const uint64_t dim : dims) elements *= dim;
-    const float rms = 1.0f / std::sqrt(static_cast<float>(dims[0]));
-    Add(name, type, std::move(dims), [type, elements, rms](Random* random) {
-      return RandomBlocks(type, elements, rms, random);
+  void AddMatrix(const std::string& name, std::vector<uint64_t> dims) {
+    const uint64_t row = dims[0];
+    const TensorType type = MatrixType(name, row);
+    const float rms = 1.0f / std::sqrt(static_cast<float>(row));
+    Add(name, type, std::move(dims), [type, row, rms](Random* random, uint8_t* out) {
+      FillRandomBlocks(type, row, rms, random, out);
     });
   }
 
   void AddVector(const std::string& name, uint64_t size, float low, float high) {
-    Add(name, TensorType::kF32, {size},
-        [size, low, high](Random* random) { return RandomFloats(size, low, high, random); });
+    Add(name, TensorType::kF32, {size}, [size, low, high](Random* random, uint8_t* out) {
+      for (uint64_t i = 0; i < size; ++i) {
+        StoreFloat(TensorType::kF32, random->Uniform(low, high), out + 4 * i);
+      }
+    });
   }
 
   // Ascending from 1 to `last`.
   void AddRamp(const std::string& name, uint64_t size, float last) {
-    Add(name, TensorType::kF32, {size}, [size, last](Random*) {
-      std::vector<uint8_t> out(size * 4);
+    Add(name, TensorType::kF32, {size}, [size, last](Random*, uint8_t* out) {
       for (uint64_t i = 0; i < size; ++i) {
         const float share = size > 1 ? static_cast<float>(i) / static_cast<float>(size - 1) : 0.0f;
-        StoreU32(std::bit_cast<uint32_t>(1.0f + (last - 1.0f) * share), &out[4 * i]);
+        StoreFloat(TensorType::kF32, 1.0f + (last - 1.0f) * share, out + 4 * i);
       }
-      return out;
     });
   }
 
  private:
-  template <typename Make>
-  void Add(const std::string& name, TensorType type, std::vector<uint64_t> dims, Make make) {
+  TensorType MatrixType(const std::string& name, uint64_t row) const {
+    if (!IsQuantizable(name, 2)) return TensorType::kF32;
+    if (name == "token_embd.weight" && options_.embedding_type) return *options_.embedding_type;
+    return ChooseTensorType(ChosenFileType(options_), name, row,
+                            {options_.layer_count, options_.tied_output});
+  }
+
+  // make_row(random, out) makes one row.
+  template <typename MakeRow>
+  void Add(const std::string& name, TensorType type, std::vector<uint64_t> dims, MakeRow make_row) {
     TensorFill fill;
     if (options_.fill_tensors) {
       const uint64_t seed = options_.seed * 0x9E3779B97F4A7C15u ^ HashText(name);
-      fill = [seed, make] {
-        Random random(seed);
-        return make(&random);
+      const uint64_t row_bytes = RowBytes(type, dims[0]);
+      fill = [seed, row_bytes, make_row](uint64_t first_row, uint64_t row_count, uint8_t* out) {
+        for (uint64_t row = 0; row < row_count; ++row) {
+          Random random(Random(seed + first_row + row).Next());
+          make_row(&random, out + row * row_bytes);
+        }
+        return absl::OkStatus();
       };
     }
     writer_->AddTensor(name, type, std::move(dims), std::move(fill));
@@ -157,20 +176,26 @@ class TensorAdder {
   GgufWriter* writer_;
 };
 
-int HeadSize(const ModelOptions& options) {
-  return options.head_size > 0 ? options.head_size : options.width / options.head_count;
-}
-
-void CheckOptions(const ModelOptions& options) {
-  const int block = static_cast<int>(TraitsOf(options.type).block_elements);
+absl::Status CheckOptions(const ModelOptions& options) {
+  const auto expect = [](bool is_right, const std::string& otherwise) {
+    return is_right ? absl::OkStatus() : absl::InvalidArgumentError(otherwise);
+  };
   CHECK(options.layer_count > 0 && options.head_count > 0 && options.kv_head_count > 0);
-  CHECK(options.head_count % options.kv_head_count == 0);
-  CHECK(options.head_size > 0 || options.width % options.head_count == 0);
-  CHECK(HeadSize(options) % 2 == 0);
-  CHECK(options.width % block == 0 && options.feed_forward_size % block == 0);
-  CHECK(options.head_count * HeadSize(options) % block == 0);
-  CHECK(options.vocabulary_size >= kMinVocabulary);
-  CHECK(options.expert_count == 0 || options.expert_used_count <= options.expert_count);
+  RETURN_IF_ERROR(expect(options.head_count % options.kv_head_count == 0,
+                         absl::StrCat(options.head_count, " heads, expected a multiple of the ",
+                                      options.kv_head_count, " kv heads")));
+  RETURN_IF_ERROR(expect(options.head_size > 0 || options.width % options.head_count == 0,
+                         absl::StrCat("width ", options.width, ", expected a multiple of the ",
+                                      options.head_count, " heads")));
+  RETURN_IF_ERROR(expect(HeadSize(options) % 2 == 0,
+                         absl::StrCat("heads of ", HeadSize(options),
+                                      " elements, expected an even number, as rope turns pairs")));
+  RETURN_IF_ERROR(expect(options.vocabulary_size >= kMinVocabulary,
+                         absl::StrCat("a vocabulary of ", options.vocabulary_size,
+                                      ", expected at least ", kMinVocabulary)));
+  return expect(options.expert_count == 0 || options.expert_used_count <= options.expert_count,
+                absl::StrCat(options.expert_count, " experts, expected at least the ",
+                             options.expert_used_count, " that each token uses"));
 }
 
 // The pieces after the byte tokens, the likeliest first: a space, characters, then pieces that
@@ -247,6 +272,7 @@ void AddMetadata(const ModelOptions& options, GgufWriter* writer) {
   writer->SetString("general.architecture", "llama");
   writer->SetString("general.name", "random llama");
   writer->SetU32("general.quantization_version", 2);
+  writer->SetU32("general.file_type", ChosenFileType(options).id);
   writer->SetU32("llama.context_length", options.context_length);
   set("embedding_length", options.width);
   set("block_count", options.layer_count);
@@ -272,10 +298,10 @@ void AddAttention(const ModelOptions& options, const std::string& block, TensorA
   const uint64_t q_size = static_cast<uint64_t>(options.head_count * HeadSize(options));
   const uint64_t kv_size = static_cast<uint64_t>(options.kv_head_count * HeadSize(options));
   adder->AddVector(block + "attn_norm.weight", width, 0.8f, 1.2f);
-  adder->AddMatrix(block + "attn_q.weight", options.type, {width, q_size});
-  adder->AddMatrix(block + "attn_k.weight", options.type, {width, kv_size});
-  adder->AddMatrix(block + "attn_v.weight", options.type, {width, kv_size});
-  adder->AddMatrix(block + "attn_output.weight", options.type, {q_size, width});
+  adder->AddMatrix(block + "attn_q.weight", {width, q_size});
+  adder->AddMatrix(block + "attn_k.weight", {width, kv_size});
+  adder->AddMatrix(block + "attn_v.weight", {width, kv_size});
+  adder->AddMatrix(block + "attn_output.weight", {q_size, width});
   if (!options.attention_biases) return;
   adder->AddVector(block + "attn_q.bias", q_size, -0.5f, 0.5f);
   adder->AddVector(block + "attn_k.bias", kv_size, -0.5f, 0.5f);
@@ -289,27 +315,26 @@ void AddFeedForward(const ModelOptions& options, const std::string& block, Tenso
   const uint64_t experts = static_cast<uint64_t>(options.expert_count);
   adder->AddVector(block + "ffn_norm.weight", width, 0.8f, 1.2f);
   if (experts == 0) {
-    adder->AddMatrix(block + "ffn_gate.weight", options.type, {width, inner});
-    adder->AddMatrix(block + "ffn_up.weight", options.type, {width, inner});
-    adder->AddMatrix(block + "ffn_down.weight", options.type, {inner, width});
+    adder->AddMatrix(block + "ffn_gate.weight", {width, inner});
+    adder->AddMatrix(block + "ffn_up.weight", {width, inner});
+    adder->AddMatrix(block + "ffn_down.weight", {inner, width});
     return;
   }
-  adder->AddMatrix(block + "ffn_gate_inp.weight", TensorType::kF32, {width, experts});
-  adder->AddMatrix(block + "ffn_gate_exps.weight", options.type, {width, inner, experts});
-  adder->AddMatrix(block + "ffn_up_exps.weight", options.type, {width, inner, experts});
-  adder->AddMatrix(block + "ffn_down_exps.weight", options.type, {inner, width, experts});
+  adder->AddMatrix(block + "ffn_gate_inp.weight", {width, experts});
+  adder->AddMatrix(block + "ffn_gate_exps.weight", {width, inner, experts});
+  adder->AddMatrix(block + "ffn_up_exps.weight", {width, inner, experts});
+  adder->AddMatrix(block + "ffn_down_exps.weight", {inner, width, experts});
 }
 
-GgufWriter DescribeModel(const ModelOptions& options) {
-  CheckOptions(options);
+absl::StatusOr<GgufWriter> DescribeModel(const ModelOptions& options) {
+  RETURN_IF_ERROR(CheckOptions(options));
   GgufWriter writer;
   writer.flaws.version = options.gguf_version;
   AddMetadata(options, &writer);
   TensorAdder adder(options, &writer);
   const uint64_t width = static_cast<uint64_t>(options.width);
   const uint64_t vocabulary = static_cast<uint64_t>(options.vocabulary_size);
-  adder.AddMatrix("token_embd.weight", options.embedding_type.value_or(options.type),
-                  {width, vocabulary});
+  adder.AddMatrix("token_embd.weight", {width, vocabulary});
   if (options.rope == RopeVariant::kFactors) {
     adder.AddRamp("rope_freqs.weight", static_cast<uint64_t>(HeadSize(options) / 2),
                   options.rope_factor);
@@ -320,7 +345,7 @@ GgufWriter DescribeModel(const ModelOptions& options) {
     AddFeedForward(options, block, &adder);
   }
   adder.AddVector("output_norm.weight", width, 0.8f, 1.2f);
-  if (!options.tied_output) adder.AddMatrix("output.weight", options.type, {width, vocabulary});
+  if (!options.tied_output) adder.AddMatrix("output.weight", {width, vocabulary});
   return writer;
 }
 
@@ -338,37 +363,37 @@ ModelOptions TinyLlamaShape(TensorType type) {
   return options;
 }
 
-absl::Status WriteModel(const ModelOptions& options, const std::string& path) {
-  return DescribeModel(options).Write(path);
+absl::Status WriteModel(const ModelOptions& options, const std::string& path, int thread_count) {
+  ASSIGN_OR_RETURN(const GgufWriter writer, DescribeModel(options));
+  return writer.Write(path, thread_count);
 }
 
 absl::StatusOr<std::string> MakeModel(const ModelOptions& options, const std::string& directory) {
-  const GgufWriter writer = DescribeModel(options);
+  ASSIGN_OR_RETURN(const GgufWriter writer, DescribeModel(options));
   const uint64_t hash = HashText(absl::StrCat(writer.Header(), options.seed, "/",
                                               options.rope_factor, "/", options.fill_tensors));
   const std::string path =
-      absl::StrFormat("%s/llama-%s-%016x.gguf", directory, TraitsOf(options.type).name, hash);
+      absl::StrFormat("%s/llama-%s-%016x.gguf", directory, ChosenFileType(options).name, hash);
   RETURN_IF_ERROR(writer.Write(path));
   return path;
 }
 
-std::vector<uint8_t> RandomBlocks(TensorType type, size_t elements, float rms, Random* random) {
+void FillRandomBlocks(TensorType type, size_t elements, float rms, Random* random, uint8_t* out) {
   const TypeTraits& traits = TraitsOf(type);
-  std::vector<uint8_t> out(RowBytes(type, elements));
   if (IsFloatType(type)) {
     const float bound = rms * std::sqrt(3.0f);  // a uniform distribution has this rms
     for (size_t i = 0; i < elements; ++i) {
-      StoreFloat(type, random->Uniform(-bound, bound), &out[i * traits.block_bytes]);
+      StoreFloat(type, random->Uniform(-bound, bound), out + i * traits.block_bytes);
     }
-    return out;
+    return;
   }
   const auto* scales = std::find_if(std::begin(kBlockScales), std::end(kBlockScales),
                                     [type](const BlockScales& s) { return s.type == type; });
   CHECK(scales != std::end(kBlockScales));
-  for (size_t byte = 0; byte < out.size(); byte += traits.block_bytes) {
-    MakeQuantBlock(*scales, traits.block_bytes, traits.block_elements, rms, random, &out[byte]);
+  const uint8_t* const end = out + RowBytes(type, elements);
+  for (; out != end; out += traits.block_bytes) {
+    FillQuantBlock(*scales, traits.block_bytes, traits.block_elements, rms, random, out);
   }
-  return out;
 }
 
 }  // namespace baton

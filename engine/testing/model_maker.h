@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/quant/file_type.h"
 #include "engine/quant/types.h"
 #include "engine/testing/random.h"
 
@@ -24,7 +25,7 @@ enum class RopeVariant {
 
 struct ModelOptions {
   int layer_count = 2;
-  int width = 64;  // elements of a hidden row; a multiple of the block of `type`
+  int width = 64;  // elements of a hidden row
   int head_count = 4;
   int kv_head_count = 2;
   int head_size = 0;  // 0: width / head_count, and no key in the file says so
@@ -38,7 +39,10 @@ struct ModelOptions {
   bool attention_biases = false;
   int expert_count = 0;  // 0: dense
   int expert_used_count = 2;
-  TensorType type = TensorType::kF32;        // of all matrices but the router's, which is F32
+  // Of all matrices but the router's, which is F32. Rows that its blocks do not divide take the
+  // fallback of engine/quant/file_type.h.
+  TensorType type = TensorType::kF32;
+  const FileType* mix = nullptr;             // chooses the types instead, where it is set
   std::optional<TensorType> embedding_type;  // of token_embd, where it differs
   std::string chat_template;                 // none if empty
   bool fill_tensors = true;  // false: tensors are holes, so a large shape costs no disk
@@ -52,14 +56,14 @@ inline constexpr int kMinVocabulary = 3 + 256;
 // TinyLlama 1.1B: 22 layers, 201 tensors.
 ModelOptions TinyLlamaShape(TensorType type);
 
-// Options that contradict each other are a bug of the caller and CHECK.
-absl::Status WriteModel(const ModelOptions& options, const std::string& path);
+// Options that contradict each other are InvalidArgument. The threads change no byte.
+absl::Status WriteModel(const ModelOptions& options, const std::string& path, int thread_count = 1);
 // Into a file of `directory` whose name follows from the options. Gives its path.
 absl::StatusOr<std::string> MakeModel(const ModelOptions& options, const std::string& directory);
 
-// Valid quant blocks of any type, random in every bit that may be, whose weights have the mean 0
-// and the given root mean square, roughly. `elements` is a multiple of the type's block.
-std::vector<uint8_t> RandomBlocks(TensorType type, size_t elements, float rms, Random* random);
+// Writes valid quant blocks of any type, random in every bit that may be, whose weights have the
+// mean 0 and the given root mean square, roughly. `elements` is a multiple of the type's block.
+void FillRandomBlocks(TensorType type, size_t elements, float rms, Random* random, uint8_t* out);
 
 }  // namespace baton
 

@@ -90,11 +90,49 @@ TEST(ModelMakerTest, SameOptionsGiveTheSameBytes) {
   EXPECT_NE(ReadWhole(other), bytes);
 }
 
+TEST(ModelMakerTest, ThreadsChangeNoByte) {
+  ModelOptions options;
+  options.width = 256;
+  options.vocabulary_size = 20000;  // an embedding of several pieces
+  options.mix = FindFileType("Q4_K_M");
+  const GgufFile one = Make(options);
+  const std::string path = testing::TempDir() + "/three_threads.gguf";
+  ASSERT_TRUE(WriteModel(options, path, 3).ok());
+  EXPECT_EQ(ReadWhole(path), ReadWhole(one.path()));
+}
+
+TEST(ModelMakerTest, AMixChoosesTypes) {
+  ModelOptions options;
+  options.layer_count = 3;
+  options.width = options.feed_forward_size = 256;
+  options.mix = FindFileType("Q4_K_M");
+  const GgufFile file = Make(options);
+  EXPECT_EQ(*file.GetU32("general.file_type"), 15u);
+  EXPECT_EQ(file.FindTensor("token_embd")->type, TensorType::kQ4_K);
+  EXPECT_EQ(file.FindTensor("output")->type, TensorType::kQ6_K);
+  EXPECT_EQ(file.FindTensor("blk.2.ffn_down")->type, TensorType::kQ6_K);
+  EXPECT_EQ(file.FindTensor("blk.2.ffn_up")->type, TensorType::kQ4_K);
+}
+
+TEST(ModelMakerTest, RowsThatBlocksDoNotDivideFallBack) {
+  ModelOptions options;
+  options.type = TensorType::kQ4_K;
+  EXPECT_EQ(Make(options).FindTensor("blk.0.attn_q")->type, TensorType::kQ5_0);
+}
+
+TEST(ModelMakerTest, ContradictionsAreErrors) {
+  ModelOptions options;
+  options.kv_head_count = 3;
+  EXPECT_EQ(WriteModel(options, testing::TempDir() + "/never").message(),
+            "4 heads, expected a multiple of the 3 kv heads");
+}
+
 // A figure from one machine: the bytes must be these on every other one.
 TEST(ModelMakerTest, BytesAreThoseOfEveryMachine) {
   Random random(1);
   EXPECT_EQ(random.Next(), 0x910A2DEC89025CC1u);
-  const std::vector<uint8_t> blocks = RandomBlocks(TensorType::kQ4_K, 256, 0.05f, &random);
+  std::vector<uint8_t> blocks(RowBytes(TensorType::kQ4_K, 256));
+  FillRandomBlocks(TensorType::kQ4_K, 256, 0.05f, &random, blocks.data());
   uint32_t sum = 0;
   for (const uint8_t byte : blocks) sum = sum * 31 + byte;
   EXPECT_EQ(sum, 1023657371u);

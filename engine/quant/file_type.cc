@@ -1,0 +1,107 @@
+#include "engine/quant/file_type.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
+#include "engine/base/check.h"
+
+namespace baton {
+namespace {
+
+constexpr FileType Pure(const char* name, uint32_t id, TensorType type) {
+  return {name, id, type, type, type, type};
+}
+
+constexpr FileType kFileTypes[] = {
+    Pure("F32", 0, TensorType::kF32),
+    Pure("F16", 1, TensorType::kF16),
+    Pure("BF16", 32, TensorType::kBF16),
+    Pure("Q4_0", 2, TensorType::kQ4_0),
+    Pure("Q4_1", 3, TensorType::kQ4_1),
+    Pure("Q5_0", 8, TensorType::kQ5_0),
+    Pure("Q5_1", 9, TensorType::kQ5_1),
+    Pure("Q8_0", 7, TensorType::kQ8_0),
+    Pure("Q2_K", 10, TensorType::kQ2_K),
+    Pure("Q3_K", 11, TensorType::kQ3_K),
+    Pure("Q4_K", 14, TensorType::kQ4_K),
+    Pure("Q5_K", 16, TensorType::kQ5_K),
+    Pure("Q6_K", 18, TensorType::kQ6_K),
+    {"Q4_K_M", 15, TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ5_K, TensorType::kQ6_K},
+    {"Q5_K_M", 17, TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kQ6_K, TensorType::kQ6_K},
+};
+
+// The first and the last eighth of the layers, and every third between them.
+bool IsEarlyOrLate(int layer, int layer_count) {
+  const int eighth = layer_count / 8;
+  return layer < eighth || layer >= 7 * layer_count / 8 || (layer - eighth) % 3 == 2;
+}
+
+// The layer of "blk.7.attn_v.weight"; -1 for a tensor of no layer.
+int LayerOf(absl::string_view name) {
+  int layer = -1;
+  if (!absl::ConsumePrefix(&name, "blk.")) return -1;
+  return absl::SimpleAtoi(name.substr(0, name.find('.')), &layer) ? layer : -1;
+}
+
+TensorType Wanted(const FileType& file_type, absl::string_view name, const MixContext& context) {
+  if (name == "output.weight" || (context.tied_output && name == "token_embd.weight")) {
+    return file_type.output;
+  }
+  if (absl::StrContains(name, "attn_qkv.")) return file_type.fused_qkv;
+  const bool gains = absl::StrContains(name, "attn_v.") || absl::StrContains(name, "ffn_down");
+  const int layer = LayerOf(name);
+  if (gains && layer >= 0 && IsEarlyOrLate(layer, context.layer_count)) {
+    return file_type.early_or_late;
+  }
+  return file_type.matrix;
+}
+
+// For rows that blocks of 256 do not divide: blocks of 32 with as many bits, or a few more.
+TensorType SmallerBlocks(TensorType type) {
+  switch (type) {
+    case TensorType::kQ2_K:
+    case TensorType::kQ3_K:
+      return TensorType::kQ4_0;
+    case TensorType::kQ4_K:
+      return TensorType::kQ5_0;
+    case TensorType::kQ5_K:
+      return TensorType::kQ5_1;
+    case TensorType::kQ6_K:
+      return TensorType::kQ8_0;
+    default:
+      return TensorType::kF16;
+  }
+}
+
+}  // namespace
+
+absl::Span<const FileType> AllFileTypes() { return kFileTypes; }
+
+const FileType* FindFileType(absl::string_view name) {
+  for (const FileType& file_type : kFileTypes) {
+    if (absl::EqualsIgnoreCase(name, file_type.name)) return &file_type;
+  }
+  return nullptr;
+}
+
+const FileType& PureFileType(TensorType type) {
+  const FileType* file_type = FindFileType(TraitsOf(type).name);
+  CHECK(file_type != nullptr);
+  return *file_type;
+}
+
+bool IsQuantizable(absl::string_view name, int dim_count) {
+  return dim_count >= 2 && absl::EndsWith(name, "weight") &&
+         !absl::StrContains(name, "_norm.weight") && !absl::StrContains(name, "ffn_gate_inp.");
+}
+
+TensorType ChooseTensorType(const FileType& file_type, absl::string_view name,
+                            uint64_t row_elements, const MixContext& context) {
+  TensorType type = Wanted(file_type, name, context);
+  while (row_elements % TraitsOf(type).block_elements != 0) type = SmallerBlocks(type);
+  return type;
+}
+
+}  // namespace baton
