@@ -141,6 +141,7 @@ absl::StatusOr<OutputSpec> OutputFromWire(const wire::OutputSpec& wire) {
   if (wire.has_sample()) {
     ASSIGN_OR_RETURN(spec.sample, SampleFromWire(wire.sample()));
   }
+  spec.sampled_rows = static_cast<int32_t>(std::min<uint32_t>(wire.sampled_rows(), INT32_MAX));
   spec.return_logits = wire.return_logits();
   spec.first_scored_row = wire.first_scored_row();
   spec.targets = ToVector<int32_t>(wire.targets());
@@ -151,27 +152,49 @@ static_assert(static_cast<int>(OutputSpec::Kind::kNone) == wire::OutputSpec::NON
 static_assert(static_cast<int>(OutputSpec::Kind::kSample) == wire::OutputSpec::SAMPLE);
 static_assert(static_cast<int>(OutputSpec::Kind::kScore) == wire::OutputSpec::SCORE);
 
+void SampleToWire(const SampleResult& sample, wire::Sample* out) {
+  out->set_token(sample.token);
+  out->set_logprob(sample.logprob);
+  for (const auto& [token, logprob] : sample.top_logprobs) {
+    out->add_top_tokens(token);
+    out->add_top_logprobs(logprob);
+  }
+}
+
+absl::StatusOr<SampleResult> SampleFromWire(const wire::Sample& wire, int vocabulary) {
+  RETURN_IF_ERROR(CheckRange("sampled token", wire.token(), 0, vocabulary - 1));
+  RETURN_IF_ERROR(CheckRange("top log-probabilities", wire.top_tokens_size(), 0, kMaxTopLogprobs));
+  RETURN_IF_ERROR(CheckRange("top tokens", wire.top_tokens_size(), wire.top_logprobs_size(),
+                             wire.top_logprobs_size()));
+  RETURN_IF_ERROR(CheckIds("top token", wire.top_tokens(), vocabulary));
+  SampleResult sample;
+  sample.token = wire.token();
+  sample.logprob = wire.logprob();
+  for (int i = 0; i < wire.top_tokens_size(); ++i) {
+    sample.top_logprobs.emplace_back(wire.top_tokens(i), wire.top_logprobs(i));
+  }
+  return sample;
+}
+
 // The reply's part for one span, whose logits are taken from the front of `logits`.
 absl::StatusOr<SpanOutput> SpanFromWire(const wire::SpanOutput& wire, const OutputSpec& asked,
                                         const StageConfig& last_stage, const float*& logits,
                                         int64_t& logits_left) {
   const int vocabulary = last_stage.vocabulary_size;
-  const bool samples = asked.kind == OutputSpec::Kind::kSample;
-  const int64_t logit_count = samples && asked.return_logits ? vocabulary : 0;
-  const int64_t score_count = asked.kind == OutputSpec::Kind::kScore ? asked.targets.size() : 0;
-  RETURN_IF_ERROR(CheckRange("sampled token", wire.token(), 0, vocabulary - 1));
+  const bool wants_samples = asked.kind == OutputSpec::Kind::kSample && !wire.has_failed();
+  const bool wants_scores = asked.kind == OutputSpec::Kind::kScore && !wire.has_failed();
+  const int64_t sample_count = wants_samples ? asked.sampled_rows : 0;
+  const int64_t logit_count = asked.return_logits ? sample_count * vocabulary : 0;
+  const int64_t score_count = wants_scores ? asked.targets.size() : 0;
+  RETURN_IF_ERROR(CheckRange("samples of a span", wire.samples_size(), sample_count, sample_count));
   RETURN_IF_ERROR(CheckRange("logits of a span", wire.logit_count(), logit_count, logit_count));
   RETURN_IF_ERROR(CheckRange("logits in the payload", logits_left, logit_count, INT64_MAX));
   RETURN_IF_ERROR(CheckRange("scores of a span", wire.scores_size(), score_count, score_count));
-  RETURN_IF_ERROR(CheckRange("top log-probabilities", wire.top_tokens_size(), 0, kMaxTopLogprobs));
-  RETURN_IF_ERROR(CheckRange("top tokens", wire.top_tokens_size(), wire.top_logprobs_size(),
-                             wire.top_logprobs_size()));
-  RETURN_IF_ERROR(CheckIds("top token", wire.top_tokens(), vocabulary));
   SpanOutput span;
-  span.sample.token = wire.token();
-  span.sample.logprob = wire.logprob();
-  for (int i = 0; i < wire.top_tokens_size(); ++i) {
-    span.sample.top_logprobs.emplace_back(wire.top_tokens(i), wire.top_logprobs(i));
+  if (wire.has_failed()) span.status = FromWire(wire.failed());
+  for (const wire::Sample& sample : wire.samples()) {
+    ASSIGN_OR_RETURN(SampleResult result, SampleFromWire(sample, vocabulary));
+    span.samples.push_back(std::move(result));
   }
   span.scores = ToVector<double>(wire.scores());
   span.logits.assign(logits, logits + logit_count);
@@ -213,6 +236,11 @@ grpc::ByteBuffer EncodeStep(ChainStep step) {
     Append(span.tokens, out->mutable_tokens());
     Append(span.block_table, out->mutable_block_table());
   }
+  for (const SpanFailure& failure : step.batch.failures) {
+    wire::SpanFailure* out = header.add_failed_spans();
+    out->set_span(failure.span);
+    *out->mutable_failure() = ToWire(failure.status);
+  }
   return EncodeFrame(header, std::move(step.batch.hidden));
 }
 
@@ -235,6 +263,13 @@ absl::StatusOr<ChainStep> DecodeStep(const grpc::ByteBuffer& frame, const StageC
                                 .first_position = span.first_position(),
                                 .block_table = ToVector<int32_t>(span.block_table())});
   }
+  RETURN_IF_ERROR(
+      CheckRange("failed spans of a step", header.failed_spans_size(), 0, header.spans_size()));
+  for (const wire::SpanFailure& failed : header.failed_spans()) {
+    RETURN_IF_ERROR(CheckRange("failed span", failed.span(), 0, header.spans_size() - 1));
+    step.batch.failures.push_back(
+        {.span = static_cast<int32_t>(failed.span()), .status = FromWire(failed.failure())});
+  }
   RETURN_IF_ERROR(CheckBatch(step.batch, stage));
   return step;
 }
@@ -245,12 +280,15 @@ absl::Status CheckOutputs(const std::vector<OutputSpec>& outputs, const StageCon
   int64_t ids = 0;
   for (const OutputSpec& output : outputs) {
     RETURN_IF_ERROR(CheckSample(output.sample, last_stage));
+    RETURN_IF_ERROR(CheckRange("sampled rows", output.sampled_rows, 1, kMaxBatchRows));
     RETURN_IF_ERROR(CheckRange("first scored row", output.first_scored_row, 0, kMaxBatchRows));
     RETURN_IF_ERROR(CheckRange("scored rows", output.targets.size(), 0, kMaxBatchRows));
     RETURN_IF_ERROR(CheckIds("target token id", output.targets, last_stage.vocabulary_size));
-    if (output.return_logits) logit_count += last_stage.vocabulary_size;
+    if (output.return_logits) {
+      logit_count += int64_t{output.sampled_rows} * last_stage.vocabulary_size;
+    }
     ids += output.sample.history.size() + output.sample.logit_bias.size() + output.targets.size() +
-           std::max(output.sample.top_logprobs, 0);
+           int64_t{output.sampled_rows} * (1 + std::max(output.sample.top_logprobs, 0));
   }
   RETURN_IF_ERROR(CheckRange("token ids of the outputs of a step", ids, 0, kMaxOutputIdsPerStep));
   return CheckRange("bytes of logits of a step", logit_count * int64_t{sizeof(float)}, 0,
@@ -267,6 +305,7 @@ grpc::ByteBuffer EncodeOutputs(const StepOutputs& outputs) {
     if (output.kind == OutputSpec::Kind::kSample) {
       SampleToWire(output.sample, out->mutable_sample());
     }
+    out->set_sampled_rows(output.sampled_rows);
     out->set_return_logits(output.return_logits);
     out->set_first_scored_row(output.first_scored_row);
     Append(output.targets, out->mutable_targets());
@@ -302,12 +341,11 @@ grpc::ByteBuffer EncodeReply(StepReply reply) {
   std::vector<float> payload;
   for (SpanOutput& span : reply.result.outputs) {
     wire::SpanOutput* out = header.add_outputs();
-    out->set_token(span.sample.token);
-    out->set_logprob(span.sample.logprob);
-    for (const auto& [token, logprob] : span.sample.top_logprobs) {
-      out->add_top_tokens(token);
-      out->add_top_logprobs(logprob);
+    if (!span.status.ok()) {
+      *out->mutable_failed() = ToWire(span.status);
+      continue;
     }
+    for (const SampleResult& sample : span.samples) SampleToWire(sample, out->add_samples());
     Append(span.scores, out->mutable_scores());
     out->set_logit_count(span.logits.size());
     if (payload.empty()) {

@@ -52,6 +52,7 @@ ChainStep SomeStep(int stage) {
 std::vector<OutputSpec> SomeOutputs() {
   std::vector<OutputSpec> outputs(2);
   outputs[0].kind = OutputSpec::Kind::kSample;
+  outputs[0].sampled_rows = 2;
   outputs[0].return_logits = true;
   SampleSpec& sample = outputs[0].sample;
   sample.params = {.temperature = 0.1f,
@@ -81,9 +82,10 @@ StepReply SomeReply() {
   reply.result.step = 5;
   reply.result.stages.resize(3);
   reply.result.outputs.resize(2);
-  reply.result.outputs[0].sample = {
-      .token = 4, .logprob = -0.25f, .top_logprobs = {{4, -0.25f}, {5, -2.0f}}};
-  reply.result.outputs[0].logits.assign(50, 0.125f);
+  reply.result.outputs[0].samples = {
+      {.token = 4, .logprob = -0.25f, .top_logprobs = {{4, -0.25f}, {5, -2.0f}}},
+      {.token = 6, .logprob = 0, .top_logprobs = {}}};
+  reply.result.outputs[0].logits.assign(100, 0.125f);
   reply.result.outputs[1].scores = {-3.25};
   return reply;
 }
@@ -118,6 +120,30 @@ TEST(ConvertTest, AStepArrivesAsItWasSent) {
       EXPECT_EQ(got->stages[1].compute_ms, 1.5);
     }
   }
+}
+
+TEST(ConvertTest, ASpanThatFailedIsToldOf) {
+  ChainStep step = SomeStep(1);
+  step.batch.failures = {{1, absl::InternalError("not finite")}};
+  const auto got = DecodeStep(EncodeStep(step), SomeStage(1));
+  ASSERT_TRUE(got.ok()) << got.status();
+  ASSERT_EQ(got->batch.failures.size(), 1u);
+  EXPECT_EQ(got->batch.failures[0].span, 1);
+  EXPECT_EQ(got->batch.failures[0].status, step.batch.failures[0].status);
+  step.batch.failures[0].span = 2;
+  EXPECT_THAT(std::string(DecodeStep(EncodeStep(step), SomeStage(1)).status().message()),
+              HasSubstr("failed span is 2, expected 0 to 1"));
+}
+
+TEST(ConvertTest, AFailedSpanHasNothingButAReason) {
+  StepReply reply = SomeReply();
+  reply.result.outputs[0].status = absl::InternalError("not finite");
+  const auto got = DecodeReply(EncodeReply(reply), SomeStage(2), SomeStepOutputs());
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->result.outputs[0].status, reply.result.outputs[0].status);
+  EXPECT_TRUE(got->result.outputs[0].samples.empty());
+  EXPECT_TRUE(got->result.outputs[0].logits.empty());
+  EXPECT_EQ(got->result.outputs[1].scores, reply.result.outputs[1].scores);
 }
 
 TEST(ConvertTest, HiddenBitsAreNotTouched) {
@@ -204,6 +230,7 @@ TEST(ConvertTest, OutputsArriveAsTheyWereSent) {
   EXPECT_EQ(a.history, b.history);
   EXPECT_EQ(a.logit_bias, b.logit_bias);
   EXPECT_EQ(a.top_logprobs, b.top_logprobs);
+  EXPECT_EQ(got->outputs[0].sampled_rows, 2);
   EXPECT_TRUE(got->outputs[0].return_logits);
   EXPECT_EQ(got->outputs[1].kind, OutputSpec::Kind::kScore);
   EXPECT_EQ(got->outputs[1].targets, sent.outputs[1].targets);
@@ -218,6 +245,8 @@ TEST(ConvertTest, EveryNumberOfAnOutputHasABound) {
       {[](auto& o) { o[0].sample.logit_bias[1].first = -1; }, "logit bias is -1"},
       {[](auto& o) { o[0].sample.logit_bias[1].second = std::nanf(""); }, "logit bias is nan"},
       {[](auto& o) { o[0].sample.top_logprobs = 1 << 20; }, "top log-probabilities is 1048576"},
+      {[](auto& o) { o[0].sampled_rows = 0; }, "sampled rows is 0"},
+      {[](auto& o) { o[0].sampled_rows = 1 << 20; }, "sampled rows is 1048576"},
       {[](auto& o) { o[1].targets[0] = 50; }, "target token id is 50"},
       {[](auto& o) { o[1].first_scored_row = -1; }, "first scored row is -1"},
   };
@@ -235,9 +264,12 @@ TEST(ConvertTest, AResultArrivesAsItWasSent) {
   ASSERT_TRUE(got.ok()) << got.status();
   const StepReply sent = SomeReply();
   ASSERT_EQ(got->result.outputs.size(), 2u);
-  EXPECT_EQ(got->result.outputs[0].sample.token, 4);
-  EXPECT_EQ(got->result.outputs[0].sample.logprob, -0.25f);
-  EXPECT_EQ(got->result.outputs[0].sample.top_logprobs, sent.result.outputs[0].sample.top_logprobs);
+  ASSERT_EQ(got->result.outputs[0].samples.size(), 2u);
+  const SampleResult& sample = got->result.outputs[0].samples[0];
+  EXPECT_EQ(sample.token, 4);
+  EXPECT_EQ(sample.logprob, -0.25f);
+  EXPECT_EQ(sample.top_logprobs, sent.result.outputs[0].samples[0].top_logprobs);
+  EXPECT_EQ(got->result.outputs[0].samples[1].token, 6);
   EXPECT_EQ(got->result.outputs[0].logits, sent.result.outputs[0].logits);
   EXPECT_EQ(got->result.outputs[1].scores, sent.result.outputs[1].scores);
 }
@@ -247,11 +279,13 @@ TEST(ConvertTest, AResultMustFitWhatWasAsked) {
       {[](StepReply& r) { r.result.step = 6; }, "step 6, expected epoch 9 step 5"},
       {[](StepReply& r) { r.result.epoch = 8; }, "epoch 8"},
       {[](StepReply& r) { r.result.outputs.pop_back(); }, "outputs of a result is 1, expected 2"},
-      {[](StepReply& r) { r.result.outputs[0].sample.token = 50; }, "sampled token is 50"},
-      {[](StepReply& r) { r.result.outputs[0].logits.pop_back(); }, "logits of a span is 49"},
+      {[](StepReply& r) { r.result.outputs[0].samples[1].token = 50; }, "sampled token is 50"},
+      {[](StepReply& r) { r.result.outputs[0].logits.pop_back(); }, "logits of a span is 99"},
       {[](StepReply& r) { r.result.outputs[1].logits = {1}; }, "logits of a span is 1, expected 0"},
+      {[](StepReply& r) { r.result.outputs[0].samples.pop_back(); }, "samples of a span is 1"},
       {[](StepReply& r) { r.result.outputs[1].scores.clear(); }, "scores of a span is 0"},
-      {[](StepReply& r) { r.result.outputs[0].sample.top_logprobs[0].first = -1; }, "top token"},
+      {[](StepReply& r) { r.result.outputs[0].samples[0].top_logprobs[0].first = -1; },
+       "top token"},
       {[](StepReply& r) { r.result.stages.pop_back(); }, "stage timings is 2, expected 3"},
   };
   for (const auto& [spoil, expected] : cases) {
@@ -308,7 +342,7 @@ TEST_F(Garbled, Replies) {
     const auto got = DecodeReply(Frame(Garble(bytes)), SomeStage(2), SomeStepOutputs());
     if (!got.ok() || !got->error.ok()) continue;
     EXPECT_EQ(got->result.outputs.size(), 2u);
-    EXPECT_EQ(got->result.outputs[0].logits.size(), 50u);
+    EXPECT_EQ(got->result.outputs[0].logits.size(), got->result.outputs[0].status.ok() ? 100u : 0u);
   }
 }
 

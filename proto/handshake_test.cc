@@ -92,7 +92,7 @@ TEST(HandshakeTest, EveryNumberHasABound) {
 TEST(HandshakeTest, VersionsAreComparedBeforeAllElse) {
   wire::ConfigureRequest request;  // nothing in it is right
   EXPECT_EQ(std::string(FromWire(request, Versions()).status().message()),
-            "the coordinator was built with protocol version 0, expected 1: both sides need the "
+            "the coordinator was built with protocol version 0, expected 2: both sides need the "
             "same build");
 }
 

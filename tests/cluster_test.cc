@@ -79,8 +79,11 @@ std::vector<OutputSpec> SomeOutputs() {
 void ExpectEqual(const std::vector<SpanOutput>& a, const std::vector<SpanOutput>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_EQ(a[i].sample.token, b[i].sample.token);
-    EXPECT_EQ(a[i].sample.logprob, b[i].sample.logprob);
+    ASSERT_EQ(a[i].samples.size(), b[i].samples.size());
+    for (size_t j = 0; j < a[i].samples.size(); ++j) {
+      EXPECT_EQ(a[i].samples[j].token, b[i].samples[j].token);
+      EXPECT_EQ(a[i].samples[j].logprob, b[i].samples[j].logprob);
+    }
     EXPECT_EQ(a[i].logits, b[i].logits);
     EXPECT_EQ(a[i].scores, b[i].scores);
   }
@@ -91,7 +94,7 @@ std::vector<SpanOutput> Expected(const Batch& batch, int layer_count) {
   FakeStage stage({.role = EvenPlan(1, layer_count).stages[0].role,
                    .width = kWidth,
                    .vocabulary_size = kVocabulary});
-  return std::get<std::vector<SpanOutput>>(*stage.Forward(batch, SomeOutputs()));
+  return stage.Forward(batch, SomeOutputs())->outputs;
 }
 
 // Workers with fake stages in this process, each on a port of its own.
@@ -254,7 +257,7 @@ TEST(ClusterTest, ASlowStageHoldsBackTheOthers) {
 }
 
 TEST(ClusterTest, AFailedStepEndsAlone) {
-  Cluster cluster(3, {.poison_token = 66, .poison_layer = 2});
+  Cluster cluster(3, {.refused_token = 66, .poison_layer = 2});
   const auto pipeline = cluster.Connect();
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   for (int i = 0; i < 3; ++i) {
@@ -263,13 +266,27 @@ TEST(ClusterTest, AFailedStepEndsAlone) {
   }
   EXPECT_TRUE((*pipeline)->Next().ok());
   const auto failed = (*pipeline)->Next();
-  EXPECT_EQ(failed.status().code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(failed.status().message()),
-              AllOf(HasSubstr("stage 1 on worker " + cluster.servers[1]->address()),
-                    HasSubstr("hidden row 0 after layer 2 is not finite")));
+  EXPECT_EQ(failed.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(failed.status().message()),
+      AllOf(HasSubstr("stage 1 on worker " + cluster.servers[1]->address()), HasSubstr("refused")));
   const auto next = (*pipeline)->Next();
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_EQ(next->step, 2u);
+}
+
+TEST(ClusterTest, AFailedSpanEndsAlone) {
+  Cluster cluster(3, {.poison_token = 66, .poison_layer = 2});
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  const Batch batch = SomeBatch(0, {1, 66});
+  ASSERT_TRUE((*pipeline)->Submit(batch, SomeOutputs()).ok());
+  const auto result = (*pipeline)->Next();
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->outputs.size(), 2u);
+  EXPECT_EQ(result->outputs[0].status, absl::InternalError("not finite"));
+  EXPECT_TRUE(result->outputs[1].status.ok());
+  EXPECT_EQ(result->outputs[1].scores, Expected(batch, 6)[1].scores);
 }
 
 TEST(ClusterTest, ABatchThatBreaksABoundIsRefusedAtTheDoor) {
@@ -300,7 +317,7 @@ TEST(ClusterTest, RefusesAnotherBuild) {
   const auto pipeline = cluster.Connect();
   EXPECT_THAT(
       std::string(pipeline.status().message()),
-      AllOf(HasSubstr(cluster.servers[0]->address()), HasSubstr("protocol version 7, expected 1")));
+      AllOf(HasSubstr(cluster.servers[0]->address()), HasSubstr("protocol version 7, expected 2")));
   Cluster numeric(1, {}, {.numeric = 3});
   EXPECT_THAT(std::string(numeric.Connect().status().message()),
               HasSubstr("numeric contract revision 3, expected 1"));

@@ -3,6 +3,7 @@
 #ifndef BATON_WORKER_FAKE_STAGE_H_
 #define BATON_WORKER_FAKE_STAGE_H_
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -12,7 +13,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
@@ -22,8 +22,9 @@ struct FakeStageOptions {
   int width = 8;
   int vocabulary_size = 100;
   std::chrono::milliseconds compute_time{0};
-  int32_t poison_token = -1;  // a batch with this token fails, as if a hidden row were not finite
-  int poison_layer = 0;       // in the stage that has this layer
+  int32_t poison_token = -1;   // a span with this token fails, as if a hidden row were not finite
+  int32_t refused_token = -1;  // a batch with this token fails as a whole
+  int poison_layer = 0;        // both in the stage that has this layer
   std::function<void(const Batch&)> on_forward = nullptr;
 };
 
@@ -37,9 +38,12 @@ class FakeStage : public Stage {
                                       const std::vector<OutputSpec>& outputs) override {
     if (options_.on_forward) options_.on_forward(batch);
     std::this_thread::sleep_for(options_.compute_time);
-    if (IsPoisoned(batch)) {
-      return absl::InternalError(
-          absl::StrCat("hidden row 0 after layer ", options_.poison_layer, " is not finite"));
+    StageOutput output;
+    output.failures = batch.failures;
+    for (size_t i = 0; i < batch.spans.size(); ++i) {
+      if (Has(batch.spans[i], options_.refused_token)) return absl::InvalidArgumentError("refused");
+      if (!Has(batch.spans[i], options_.poison_token)) continue;
+      output.failures.push_back({static_cast<int32_t>(i), absl::InternalError("not finite")});
     }
     std::vector<float> hidden = batch.hidden;
     if (options_.role.embedding) hidden = Embed(batch);
@@ -48,8 +52,16 @@ class FakeStage : public Stage {
         hidden[i] = hidden[i] * 0.5f + static_cast<float>(layer + i % options_.width);
       }
     }
-    if (!options_.role.head) return StageOutput(std::move(hidden));
-    return StageOutput(Output(batch, hidden, outputs));
+    if (options_.role.head) {
+      output.outputs = Output(batch, hidden, outputs);
+      for (const SpanFailure& failed : output.failures) {
+        output.outputs[failed.span] = SpanOutput();
+        output.outputs[failed.span].status = failed.status;
+      }
+    } else {
+      output.hidden = std::move(hidden);
+    }
+    return output;
   }
 
   StageStats Stats() const override {
@@ -59,15 +71,10 @@ class FakeStage : public Stage {
   }
 
  private:
-  bool IsPoisoned(const Batch& batch) const {
+  bool Has(const Span& span, int32_t token) const {
     const LayerRange& layers = options_.role.layers;
     if (options_.poison_layer < layers.begin || options_.poison_layer >= layers.end) return false;
-    for (const Span& span : batch.spans) {
-      for (const int32_t token : span.tokens) {
-        if (token == options_.poison_token) return true;
-      }
-    }
-    return false;
+    return std::find(span.tokens.begin(), span.tokens.end(), token) != span.tokens.end();
   }
 
   std::vector<float> Embed(const Batch& batch) const {
@@ -92,8 +99,8 @@ class FakeStage : public Stage {
       const float last = hidden[end - options_.width];
       SpanOutput out;
       if (outputs[s].kind == OutputSpec::Kind::kSample) {
-        out.sample.token = static_cast<int32_t>(last * 16) % options_.vocabulary_size;
-        out.sample.logprob = last;
+        const int32_t token = static_cast<int32_t>(last * 16) % options_.vocabulary_size;
+        out.samples.push_back({.token = token, .logprob = last, .top_logprobs = {}});
         if (outputs[s].return_logits) out.logits.assign(options_.vocabulary_size, last);
       }
       for (const int32_t target : outputs[s].targets) out.scores.push_back(last + target);

@@ -59,7 +59,7 @@ TEST_F(StageLoaderTest, LoadsItsLayersAndReportsThem) {
   batch.spans.push_back({.tokens = {1, 2}, .first_position = 0, .block_table = {3}});
   const auto output = (*stage)->Forward(batch, {});
   ASSERT_TRUE(output.ok()) << output.status();
-  EXPECT_EQ(std::get<std::vector<float>>(*output).size(), 2u * config_.width);
+  EXPECT_EQ(output->hidden.size(), 2u * config_.width);
 }
 
 TEST_F(StageLoaderTest, RefusesAnotherModel) {

@@ -197,10 +197,10 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
     if (!output.ok()) {
       step.error = output.status();
       step.failed_stage = config_.stage_index;
-    } else if (config_.is_last()) {
-      finished.outputs = std::get<std::vector<SpanOutput>>(*std::move(output));
     } else {
-      step.batch.hidden = std::get<std::vector<float>>(*std::move(output));
+      finished.outputs = std::move(output->outputs);
+      step.batch.hidden = std::move(output->hidden);
+      step.batch.failures = std::move(output->failures);
     }
   }
   step.stages.push_back({.compute_ms = MillisecondsSince(start)});

@@ -100,8 +100,8 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Output* output
   }
   request.on_token = [&](const SpanOutput& step) {
     status = WriteLogits(step.logits);
-    if (options_.top_logprobs >= 0) answer.samples.push_back(step.sample);
-    const bool readable = print(decoder.Push(step.sample.token));
+    if (options_.top_logprobs >= 0) answer.samples.push_back(step.samples.at(0));
+    const bool readable = print(decoder.Push(step.samples.at(0).token));
     return status.ok() && readable && !decoder.stopped() && !Interrupted();
   };
   absl::StatusOr<Generation> generation = Generate(request, deployment_.steps(), sequence_);

@@ -67,12 +67,16 @@ class FakePipeline : public Pipeline {
  private:
   SpanOutput Run(const Span& span, const OutputSpec& spec) {
     SpanOutput output;
-    std::vector<int32_t> tokens;
+    const bool samples = spec.kind == OutputSpec::Kind::kSample;
     for (int32_t row = 0; row < span.row_count(); ++row) {
       const int32_t position = span.first_position + row;
       const int32_t block = span.block_table.at(position / kKvBlockTokens);
       cache_[{block, position % kKvBlockTokens}] = span.tokens[row];
-      tokens = Read(span, position + 1);
+      const std::vector<int32_t> tokens = Read(span, position + 1);
+      if (samples && row >= span.row_count() - spec.sampled_rows) {
+        output.samples.push_back(
+            {.token = FakeNextToken(tokens), .logprob = 0, .top_logprobs = {}});
+      }
       if (spec.kind == OutputSpec::Kind::kScore && row >= spec.first_scored_row &&
           row - spec.first_scored_row < static_cast<int32_t>(spec.targets.size())) {
         const int32_t target = spec.targets[row - spec.first_scored_row];
@@ -80,8 +84,7 @@ class FakePipeline : public Pipeline {
       }
     }
     if (spec.kind != OutputSpec::Kind::kNone) asked.push_back(spec);
-    if (spec.kind == OutputSpec::Kind::kSample) output.sample.token = FakeNextToken(tokens);
-    if (spec.return_logits) output.logits.assign(kFakeVocabulary, 1.0f);
+    if (spec.return_logits) output.logits.assign(spec.sampled_rows * kFakeVocabulary, 1.0f);
     return output;
   }
 

@@ -51,7 +51,7 @@ OutputSpec SampleAfter(const GenerationRequest& request, const std::vector<int32
 // Whether the answer goes on after the token of `output`, which is added to it where it is part.
 bool Accept(const GenerationRequest& request, const SpanOutput& output,
             std::vector<int32_t>& tokens, Generation& generation) {
-  const int32_t id = output.sample.token;
+  const int32_t id = output.samples.at(0).token;
   generation.finish_reason = FinishReason::kStop;
   if (request.is_end && request.is_end(id)) return false;
   tokens.push_back(id);

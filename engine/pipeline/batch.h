@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "engine/sampling/sampler.h"
 
 namespace baton {
@@ -26,6 +27,12 @@ struct Span {
   int32_t row_count() const { return static_cast<int32_t>(tokens.size()); }
 };
 
+// A span that went wrong at some stage, and why. The others of its batch go on.
+struct SpanFailure {
+  int32_t span = 0;  // index in Batch::spans
+  absl::Status status;
+};
+
 struct Batch {
   uint64_t epoch = 0;  // which plan; a stale one is refused
   uint64_t step = 0;   // consecutive within an epoch, from 0; a gap is an error
@@ -33,6 +40,7 @@ struct Batch {
   // Hidden states of all rows, spans in order: [row_count][width]. Empty at the stage that owns
   // the embedding.
   std::vector<float> hidden;
+  std::vector<SpanFailure> failures;  // at earlier stages; the rows of these spans are zeros
   int64_t row_count() const {
     int64_t count = 0;
     for (const Span& span : spans) count += span.row_count();
@@ -45,8 +53,11 @@ struct Batch {
 struct OutputSpec {
   enum class Kind { kNone, kSample, kScore };
   Kind kind = Kind::kNone;
-  // kSample: one token from the logits of the span's last row.
+  // kSample: a token from the logits of each of the span's last `sampled_rows` rows. `sample` is of
+  // the first of them; each next row's counter is one higher, and its history one token longer, by
+  // the token that the row reads.
   SampleSpec sample;
+  int32_t sampled_rows = 1;
   bool return_logits = false;
   // kScore: log-probability of targets[i] under the logits of row first_scored_row + i.
   int32_t first_scored_row = 0;
@@ -54,9 +65,10 @@ struct OutputSpec {
 };
 
 struct SpanOutput {
-  SampleResult sample;         // kSample
-  std::vector<float> logits;   // [vocabulary], where asked for
-  std::vector<double> scores;  // kScore: one log-probability per target
+  absl::Status status;                // Internal where a stage's result was not finite
+  std::vector<SampleResult> samples;  // kSample: one per sampled row
+  std::vector<float> logits;          // [sampled_rows][vocabulary], where asked for
+  std::vector<double> scores;         // kScore: one log-probability per target
 };
 
 // Milliseconds that one stage spent on a step.

@@ -1,7 +1,6 @@
 #include "engine/pipeline/local_pipeline.h"
 
 #include <chrono>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -45,11 +44,9 @@ absl::StatusOr<StepResult> LocalPipeline::Run(Step step) {
     ASSIGN_OR_RETURN(StageOutput output, stage->Forward(step.batch, step.outputs));
     const std::chrono::duration<double, std::milli> elapsed = Clock::now() - start;
     result.stages.push_back({elapsed.count()});
-    if (auto* hidden = std::get_if<std::vector<float>>(&output)) {
-      step.batch.hidden = std::move(*hidden);
-    } else {
-      result.outputs = std::move(std::get<std::vector<SpanOutput>>(output));
-    }
+    step.batch.hidden = std::move(output.hidden);
+    step.batch.failures = std::move(output.failures);
+    result.outputs = std::move(output.outputs);
   }
   return result;
 }

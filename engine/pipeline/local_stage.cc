@@ -159,6 +159,11 @@ absl::Status LocalStage::CheckBatch(const Batch& batch) const {
         absl::StrCat("a batch has ", batch.hidden.size(), " hidden elements, expected ", hidden));
   }
   for (const Span& span : batch.spans) RETURN_IF_ERROR(CheckSpan(span));
+  for (const SpanFailure& failure : batch.failures) {
+    if (failure.span >= 0 && failure.span < static_cast<int64_t>(batch.spans.size())) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("span ", failure.span, " has failed, in a batch of ", batch.spans.size()));
+  }
   return absl::OkStatus();
 }
 
@@ -170,6 +175,12 @@ absl::Status LocalStage::CheckOutputs(const Batch& batch,
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const OutputSpec& output = outputs[i];
+    if (output.kind == OutputSpec::Kind::kSample &&
+        (output.sampled_rows < 1 || output.sampled_rows > batch.spans[i].row_count())) {
+      return absl::InvalidArgumentError(absl::StrCat(output.sampled_rows,
+                                                     " rows are to be sampled in a span of ",
+                                                     batch.spans[i].row_count()));
+    }
     if (output.kind != OutputSpec::Kind::kScore) continue;
     const int64_t targets = static_cast<int64_t>(output.targets.size());
     if (output.first_scored_row < 0 ||
@@ -213,15 +224,31 @@ std::vector<float> LocalStage::EmbedTokens(const Batch& batch) {
   return hidden;
 }
 
-absl::Status LocalStage::CheckFinite(const float* rows, int64_t row_count, int64_t width,
-                                     const char* what) const {
-  for (int64_t row = 0; row < row_count; ++row) {
-    if (IsFinite(rows + row * width, width)) continue;
-    return absl::InternalError(absl::StrCat(
-        "the stage of layers ", options_.role.layers.begin, " to ", options_.role.layers.end - 1,
-        " computed ", what, " that are not finite in row ", row, " of its step"));
+absl::Status LocalStage::NotFinite(const char* what, int64_t position) const {
+  return absl::InternalError(absl::StrCat("the stage of layers ", options_.role.layers.begin,
+                                          " to ", options_.role.layers.end - 1, " computed ", what,
+                                          " that are not finite at position ", position));
+}
+
+// The spans that failed before or have rows now that are not finite. Their rows become zeros: what
+// later stages compute from them harms nobody.
+std::vector<SpanFailure> LocalStage::FailSpans(const Batch& batch, const StepRows& step,
+                                               float* hidden) const {
+  std::vector<absl::Status> statuses(step.spans.size());
+  for (const SpanFailure& failure : batch.failures) statuses[failure.span] = failure.status;
+  std::vector<SpanFailure> failures;
+  for (size_t i = 0; i < step.spans.size(); ++i) {
+    const StepSpan& span = step.spans[i];
+    float* rows = hidden + span.first_row * spec_.width;
+    for (int64_t row = 0; row < span.row_count && statuses[i].ok(); ++row) {
+      if (IsFinite(rows + row * spec_.width, spec_.width)) continue;
+      statuses[i] = NotFinite("hidden values", span.first_position + row);
+    }
+    if (statuses[i].ok()) continue;
+    std::fill_n(rows, span.row_count * spec_.width, 0.0f);
+    failures.push_back({static_cast<int32_t>(i), std::move(statuses[i])});
   }
-  return absl::OkStatus();
+  return failures;
 }
 
 absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
@@ -235,46 +262,66 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
     const LayerSpec& spec = spec_.layers[options_.role.layers.begin + i];
     runner_.RunLayer(spec, layers_[i], kv_pool_->place(i), hidden.data());
   }
-  RETURN_IF_ERROR(CheckFinite(hidden.data(), step.row_count, spec_.width, "hidden values"));
-  if (!options_.role.head) return hidden;
-  ASSIGN_OR_RETURN(std::vector<SpanOutput> results, RunHead(step, hidden.data(), outputs));
-  return results;
+  StageOutput output;
+  output.failures = FailSpans(batch, step, hidden.data());
+  if (options_.role.head) {
+    output.outputs = RunHead(batch, step, output.failures, hidden.data(), outputs);
+  } else {
+    output.hidden = std::move(hidden);
+  }
+  return output;
 }
 
-absl::StatusOr<std::vector<SpanOutput>> LocalStage::RunHead(
-    const StepRows& step, const float* hidden, const std::vector<OutputSpec>& outputs) {
-  std::vector<SpanOutput> results(outputs.size());
+// The rows whose logits are wanted, and room in `results` for what they give. Spans that have
+// failed want none.
+std::vector<LocalStage::HeadRow> LocalStage::PlaceOutputs(const StepRows& step,
+                                                          const std::vector<OutputSpec>& outputs,
+                                                          std::vector<SpanOutput>& results) const {
   std::vector<HeadRow> rows;
   for (size_t i = 0; i < outputs.size(); ++i) {
+    const OutputSpec& spec = outputs[i];
+    if (spec.kind == OutputSpec::Kind::kNone || !results[i].status.ok()) continue;
+    const bool samples = spec.kind == OutputSpec::Kind::kSample;
     const StepSpan& span = step.spans[i];
-    if (outputs[i].kind == OutputSpec::Kind::kSample) {
-      rows.push_back({i, span.first_row + span.row_count - 1, -1});
-    } else if (outputs[i].kind == OutputSpec::Kind::kScore) {
-      results[i].scores.resize(outputs[i].targets.size());
-      for (size_t target = 0; target < outputs[i].targets.size(); ++target) {
-        const int64_t row = span.first_row + outputs[i].first_scored_row + target;
-        rows.push_back({i, row, static_cast<int>(target)});
-      }
+    const int64_t count = samples ? spec.sampled_rows : static_cast<int64_t>(spec.targets.size());
+    const int64_t first = samples ? span.row_count - count : spec.first_scored_row;
+    for (int64_t j = 0; j < count; ++j) {
+      rows.push_back({i, span.first_row + first + j, samples, static_cast<size_t>(j)});
+    }
+    if (samples) {
+      results[i].samples.resize(count);
+      if (spec.return_logits) results[i].logits.resize(count * spec_.vocabulary_size);
+    } else {
+      results[i].scores.resize(count);
     }
   }
+  return rows;
+}
+
+std::vector<SpanOutput> LocalStage::RunHead(const Batch& batch, const StepRows& step,
+                                            const std::vector<SpanFailure>& failures,
+                                            const float* hidden,
+                                            const std::vector<OutputSpec>& outputs) {
+  std::vector<SpanOutput> results(outputs.size());
+  for (const SpanFailure& failure : failures) results[failure.span].status = failure.status;
+  const std::vector<HeadRow> rows = PlaceOutputs(step, outputs, results);
   for (size_t first = 0; first < rows.size(); first += kHeadRows) {
     const absl::Span<const HeadRow> some = absl::MakeConstSpan(rows).subspan(first, kHeadRows);
-    RETURN_IF_ERROR(ComputeLogits(some, hidden));
+    ComputeLogits(some, hidden);
     std::mutex mutex;
-    absl::Status status;
     pool_.Run(some.size(), [&](int64_t i, int) {
       const size_t span = some[i].span;
       const float* logits = logits_.data() + i * spec_.vocabulary_size;
-      absl::Status row_status = UseLogits(some[i], logits, outputs[span], results[span]);
+      absl::Status status =
+          UseLogits(some[i], logits, batch.spans[span], outputs[span], results[span]);
       const std::lock_guard<std::mutex> lock(mutex);
-      status.Update(std::move(row_status));
+      results[span].status.Update(std::move(status));
     });
-    RETURN_IF_ERROR(status);
   }
   return results;
 }
 
-absl::Status LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden) {
+void LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden) {
   const int64_t width = spec_.width;
   const int64_t vocabulary = spec_.vocabulary_size;
   const PackedMatrix& matrix = output_matrix();
@@ -287,18 +334,33 @@ absl::Status LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const flo
   head_input_.Set(kernels_, pool_, head_rows_.data(), rows.size(), width,
                   NeedsQuantizedInput(matrix));
   MatMul(kernels_, pool_, matrix, head_input_, logits_.data(), vocabulary);
-  return CheckFinite(logits_.data(), rows.size(), vocabulary, "logits");
 }
 
-absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const OutputSpec& spec,
-                                   SpanOutput& output) const {
+absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const Span& span,
+                                   const OutputSpec& spec, SpanOutput& output) const {
   const absl::Span<const float> values(logits, spec_.vocabulary_size);
-  if (row.target >= 0) {
-    output.scores[row.target] = LogProbability(values, spec.targets[row.target]);
+  const size_t first_row =
+      row.is_sample ? span.tokens.size() - spec.sampled_rows : spec.first_scored_row;
+  if (!IsFinite(logits, spec_.vocabulary_size)) {
+    return NotFinite("logits", span.first_position + first_row + row.index);
+  }
+  if (!row.is_sample) {
+    output.scores[row.index] = LogProbability(values, spec.targets[row.index]);
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(output.sample, Sample(values, spec.sample));
-  if (spec.return_logits) output.logits.assign(values.begin(), values.end());
+  if (row.index == 0) {
+    ASSIGN_OR_RETURN(output.samples[0], Sample(values, spec.sample));
+  } else {
+    SampleSpec sample = spec.sample;
+    sample.counter += row.index;
+    const auto read = span.tokens.begin() + first_row + 1;
+    sample.history.insert(sample.history.end(), read, read + row.index);
+    ASSIGN_OR_RETURN(output.samples[row.index], Sample(values, sample));
+  }
+  if (spec.return_logits) {
+    std::copy(values.begin(), values.end(),
+              output.logits.begin() + row.index * spec_.vocabulary_size);
+  }
   return absl::OkStatus();
 }
 

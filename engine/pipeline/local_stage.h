@@ -63,8 +63,9 @@ class LocalStage : public Stage {
   // A row whose logits are asked for: the span's sample, or one of its targets.
   struct HeadRow {
     size_t span;
-    int64_t row;
-    int target;  // index in OutputSpec::targets; -1: a sample
+    int64_t row;     // of the step
+    bool is_sample;  // or else a target
+    size_t index;    // among the span's samples or targets
   };
 
   LocalStage(ModelSpec spec, const LocalStageOptions& options);
@@ -74,13 +75,16 @@ class LocalStage : public Stage {
   absl::Status CheckOutputs(const Batch& batch, const std::vector<OutputSpec>& outputs) const;
   StepRows PlaceRows(const Batch& batch);
   std::vector<float> EmbedTokens(const Batch& batch);
-  absl::Status CheckFinite(const float* rows, int64_t row_count, int64_t width,
-                           const char* what) const;
-  absl::StatusOr<std::vector<SpanOutput>> RunHead(const StepRows& step, const float* hidden,
-                                                  const std::vector<OutputSpec>& outputs);
-  absl::Status ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden);
-  absl::Status UseLogits(const HeadRow& row, const float* logits, const OutputSpec& spec,
-                         SpanOutput& output) const;
+  absl::Status NotFinite(const char* what, int64_t position) const;
+  std::vector<SpanFailure> FailSpans(const Batch& batch, const StepRows& step, float* hidden) const;
+  std::vector<SpanOutput> RunHead(const Batch& batch, const StepRows& step,
+                                  const std::vector<SpanFailure>& failures, const float* hidden,
+                                  const std::vector<OutputSpec>& outputs);
+  std::vector<HeadRow> PlaceOutputs(const StepRows& step, const std::vector<OutputSpec>& outputs,
+                                    std::vector<SpanOutput>& results) const;
+  void ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden);
+  absl::Status UseLogits(const HeadRow& row, const float* logits, const Span& span,
+                         const OutputSpec& spec, SpanOutput& output) const;
   const PackedMatrix& output_matrix() const { return output_.empty() ? embedding_ : output_; }
 
   const ModelSpec spec_;

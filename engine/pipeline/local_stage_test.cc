@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "engine/pipeline/local_pipeline.h"
@@ -102,6 +101,12 @@ TEST_F(LocalStageTest, EveryNumberOfABatchIsChecked) {
             "rows -1 to -1 are to be scored in a span of 2");
   EXPECT_EQ(error(BatchOf({1, 2}, 0, {0}), {Score(0, {320})}),
             "token 320 to be scored, expected 0 to 319");
+  OutputSpec two_rows = Greedy();
+  two_rows.sampled_rows = 2;
+  EXPECT_EQ(error(BatchOf({1}, 0, {0}), {two_rows}), "2 rows are to be sampled in a span of 1");
+  Batch failed = BatchOf({1}, 0, {0});
+  failed.failures = {{1, absl::InternalError("")}};
+  EXPECT_EQ(error(failed, none), "span 1 has failed, in a batch of 1");
   Batch with_hidden = BatchOf({1}, 0, {0});
   with_hidden.hidden.resize(64);
   EXPECT_EQ(error(with_hidden, none), "a batch has 64 hidden elements, expected 0");
@@ -115,27 +120,78 @@ TEST_F(LocalStageTest, HiddenRowsComeInAndGoOut) {
   Batch batch = BatchOf({5, 6, 7}, 0, {3});
   absl::StatusOr<StageOutput> hidden = first->Forward(batch, {});
   ASSERT_TRUE(hidden.ok()) << hidden.status();
-  batch.hidden = std::get<std::vector<float>>(*std::move(hidden));
+  batch.hidden = std::move(hidden->hidden);
   EXPECT_EQ(batch.hidden.size(), 3u * 64);
   const absl::StatusOr<StageOutput> output = second->Forward(batch, {Greedy()});
   ASSERT_TRUE(output.ok()) << output.status();
-  EXPECT_EQ(std::get<std::vector<SpanOutput>>(*output)[0].logits.size(), 320u);
+  EXPECT_EQ(output->outputs[0].logits.size(), 320u);
   batch.hidden.pop_back();
   EXPECT_FALSE(second->Forward(batch, {Greedy()}).ok());
 }
 
-TEST_F(LocalStageTest, HiddenRowsThatAreNotNumbersAreAnError) {
-  options_.role = {{1, 2}, false, true};
+// A span beside one that goes wrong gives the bits that it gives alone, at every stage.
+TEST_F(LocalStageTest, RowsThatAreNotNumbersFailTheirSpanAlone) {
+  model_.layer_count = 3;
+  options_.role = {{1, 2}, false, false};
+  const std::unique_ptr<LocalStage> middle = Load();
+  options_.role = {{2, 3}, false, true};
+  const std::unique_ptr<LocalStage> last = Load();
+  Batch alone = BatchOf({5, 6}, 0, {3});
+  alone.hidden.assign(2 * 64, 0.5f);
+  Batch both = BatchOf({7, 8, 9}, 0, {2});
+  both.spans.push_back(alone.spans[0]);
+  both.hidden.assign(3 * 64, 1.0f);
+  both.hidden[2 * 64 + 1] = std::numeric_limits<float>::quiet_NaN();
+  both.hidden.insert(both.hidden.end(), alone.hidden.begin(), alone.hidden.end());
+  for (Batch* batch : {&alone, &both}) {
+    absl::StatusOr<StageOutput> output = middle->Forward(*batch, {});
+    ASSERT_TRUE(output.ok()) << output.status();
+    batch->hidden = std::move(output->hidden);
+    batch->failures = std::move(output->failures);
+  }
+  EXPECT_TRUE(alone.failures.empty());
+  ASSERT_EQ(both.failures.size(), 1u);
+  const absl::StatusOr<StageOutput> expected = last->Forward(alone, {Greedy()});
+  const absl::StatusOr<StageOutput> output = last->Forward(both, {Greedy(), Greedy()});
+  ASSERT_TRUE(output.ok() && expected.ok()) << output.status();
+  EXPECT_EQ(output->outputs[0].status,
+            absl::InternalError("the stage of layers 1 to 1 computed hidden values that are not "
+                                "finite at position 2"));
+  EXPECT_TRUE(output->outputs[0].samples.empty());
+  EXPECT_TRUE(output->outputs[1].status.ok());
+  EXPECT_EQ(output->outputs[1].logits, expected->outputs[0].logits);
+}
+
+// Several rows of a span sampled at once are what one after the other gives: counter and history
+// follow the row.
+TEST_F(LocalStageTest, SampledRowsAreAsOneByOne) {
   const std::unique_ptr<LocalStage> stage = Load();
-  Batch batch = BatchOf({5, 6, 7}, 0, {3});
-  batch.hidden.assign(3 * 64, 1.0f);
-  EXPECT_TRUE(stage->Forward(batch, {Greedy()}).ok());
-  batch.hidden[2 * 64 + 1] = std::numeric_limits<float>::quiet_NaN();
-  const absl::Status status = stage->Forward(batch, {Greedy()}).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(status.message(),
-            "the stage of layers 1 to 1 computed hidden values that are not finite in row 2 of "
-            "its step");
+  const std::vector<int32_t> tokens = {9, 8, 7, 6, 5, 6};
+  OutputSpec spec;
+  spec.kind = OutputSpec::Kind::kSample;
+  spec.return_logits = true;
+  spec.sample.params.temperature = 3.0f;
+  spec.sample.params.repeat_penalty = 5.0f;
+  spec.sample.params.seed = 3;
+  const auto history = [&](int rows) { return std::vector(tokens.begin(), tokens.begin() + rows); };
+  spec.sampled_rows = 3;
+  spec.sample.counter = 4;
+  spec.sample.history = history(4);
+  const absl::StatusOr<StageOutput> output = stage->Forward(BatchOf(tokens, 0, {0}), {spec});
+  ASSERT_TRUE(output.ok()) << output.status();
+  const SpanOutput& together = output->outputs[0];
+  ASSERT_EQ(together.samples.size(), 3u);
+  spec.sampled_rows = 1;
+  for (int i = 0; i < 3; ++i) {
+    spec.sample.counter = 4 + i;
+    spec.sample.history = history(4 + i);
+    const absl::StatusOr<StageOutput> alone =
+        stage->Forward(BatchOf(history(4 + i), 0, {1}), {spec});
+    ASSERT_TRUE(alone.ok()) << alone.status();
+    EXPECT_EQ(alone->outputs[0].samples[0].token, together.samples[i].token);
+    EXPECT_TRUE(std::equal(alone->outputs[0].logits.begin(), alone->outputs[0].logits.end(),
+                           together.logits.begin() + i * 320));
+  }
 }
 
 TEST_F(LocalStageTest, ScoresAreLogProbabilitiesOfTheRowsAskedFor) {
@@ -144,13 +200,13 @@ TEST_F(LocalStageTest, ScoresAreLogProbabilitiesOfTheRowsAskedFor) {
   const absl::StatusOr<StageOutput> scored =
       stage->Forward(BatchOf(tokens, 0, {0}), {Score(1, {11, 12, 13})});
   ASSERT_TRUE(scored.ok()) << scored.status();
-  const std::vector<double> scores = std::get<std::vector<SpanOutput>>(*scored)[0].scores;
+  const std::vector<double> scores = scored->outputs[0].scores;
   ASSERT_EQ(scores.size(), 3u);
   for (int i = 0; i < 3; ++i) {
     const std::vector<int32_t> prefix(tokens.begin(), tokens.begin() + 2 + i);
     const absl::StatusOr<StageOutput> sampled = stage->Forward(BatchOf(prefix, 0, {1}), {Greedy()});
     ASSERT_TRUE(sampled.ok()) << sampled.status();
-    const SpanOutput& output = std::get<std::vector<SpanOutput>>(*sampled)[0];
+    const SpanOutput& output = sampled->outputs[0];
     double sum = 0;
     for (const float logit : output.logits) sum += std::exp(static_cast<double>(logit));
     EXPECT_NEAR(scores[i], output.logits[11 + i] - std::log(sum), 1e-9);
@@ -163,7 +219,7 @@ TEST_F(LocalStageTest, MoreRowsThanTheHeadTakesAtATime) {
   const absl::StatusOr<StageOutput> output =
       stage->Forward(BatchOf(tokens, 0, {0, 1, 2}), {Score(0, tokens)});
   ASSERT_TRUE(output.ok()) << output.status();
-  for (const double score : std::get<std::vector<SpanOutput>>(*output)[0].scores) {
+  for (const double score : output->outputs[0].scores) {
     EXPECT_LT(score, 0);
   }
 }

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,9 +32,13 @@ struct StageRole {
   bool head = false;       // final norm, output matrix, sampling
 };
 
-// A stage without the head gives hidden rows [row_count][width]; one with it gives one output per
-// span.
-using StageOutput = std::variant<std::vector<float>, std::vector<SpanOutput>>;
+// What a stage makes of a batch.
+struct StageOutput {
+  // Without the head: the next stage's Batch::hidden, [row_count][width], and Batch::failures.
+  std::vector<float> hidden;
+  std::vector<SpanFailure> failures;
+  std::vector<SpanOutput> outputs;  // with the head: one per span
+};
 
 // What a stage can say of itself, for the plan and the final statistics.
 struct StageStats {
@@ -50,8 +53,8 @@ class Stage {
   virtual ~Stage() = default;
   virtual const StageRole& role() const = 0;
   // `outputs` has one entry per span where the stage has the head; it is ignored elsewhere.
-  // InvalidArgument: the batch breaks a bound (token, position, block id, rows). Internal: hidden
-  // rows or logits that are not finite, naming the layer and the row.
+  // InvalidArgument: the batch breaks a bound (token, position, block id, rows). Hidden rows or
+  // logits that are not finite fail their span alone: Internal, naming layers and position.
   virtual absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                               const std::vector<OutputSpec>& outputs) = 0;
   virtual StageStats Stats() const = 0;
