@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/kernels/isa.h"
 #include "engine/quant/types.h"
 #include "engine/testing/model_maker.h"
 #include "gtest/gtest.h"
@@ -59,7 +60,7 @@ class EquivalenceTest : public ::testing::Test {
     const std::vector<int32_t> tokens =
         RandomTokens(prompt_size, reference.spec().vocabulary_size, 5);
     const std::vector<float> expected = reference.Logits(tokens, kWhole);
-    for (const Isa isa : AvailableIsas()) {
+    for (const Isa isa : SupportedIsas()) {
       ChainOptions mixed = plain;
       mixed.isa = isa;
       mixed.thread_count = 2;
@@ -90,7 +91,7 @@ TEST_F(EquivalenceTest, StagesThreadsChunksAndInstructionSets) {
       ExpectSameBits(expected, chain.Logits(tokens, chunk), Describe(chain_options, chunk));
     }
   };
-  for (const Isa isa : AvailableIsas()) expect_same(isa, 3, 2);
+  for (const Isa isa : SupportedIsas()) expect_same(isa, 3, 2);
   for (const int stage_count : {1, 2, 3, 4}) {
     for (const int thread_count : {1, 2}) expect_same(BestIsa(), stage_count, thread_count);
   }
@@ -180,7 +181,7 @@ TEST_F(EquivalenceTest, SequencesBesideEachOtherAndRecycledBlocks) {
     prompts.push_back(RandomTokens(size, options.vocabulary_size, size));
     expected.push_back(alone.Logits(prompts.back(), kWhole));
   }
-  for (const Isa isa : AvailableIsas()) {
+  for (const Isa isa : SupportedIsas()) {
     ChainOptions chain_options = plain;
     chain_options.isa = isa;
     chain_options.stage_count = 2;

@@ -108,12 +108,4 @@ std::vector<int32_t> RandomTokens(int64_t count, int32_t vocabulary_size, uint64
   return tokens;
 }
 
-std::vector<Isa> AvailableIsas() {
-  std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
-    if (CpuSupports(isa)) isas.push_back(isa);
-  }
-  return isas;
-}
-
 }  // namespace baton

@@ -60,9 +60,6 @@ Span MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
 // `count` token ids that follow from the seed.
 std::vector<int32_t> RandomTokens(int64_t count, int32_t vocabulary_size, uint64_t seed);
 
-// The instruction sets that this CPU has.
-std::vector<Isa> AvailableIsas();
-
 }  // namespace baton
 
 #endif  // BATON_TESTS_STAGE_CHAIN_H_

@@ -1,5 +1,9 @@
 #include "engine/kernels/isa.h"
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -7,12 +11,13 @@
 namespace baton {
 namespace {
 
-constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512};
+// On one kind of processor, the slower ones first.
+constexpr Isa kAll[] = {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kNeon};
 
 std::string SupportedNames() {
   std::string names;
-  for (Isa isa : kAll) {
-    if (CpuSupports(isa)) absl::StrAppend(&names, names.empty() ? "" : ", ", IsaName(isa));
+  for (Isa isa : SupportedIsas()) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", IsaName(isa));
   }
   return names;
 }
@@ -27,37 +32,38 @@ const char* IsaName(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kNeon:
+      return "neon";
   }
   return "unknown";
 }
 
 bool CpuSupports(Isa isa) {
+  if (isa == Isa::kScalar) return true;
 #if defined(__x86_64__)
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("f16c");
-  switch (isa) {
-    case Isa::kScalar:
-      return true;
-    case Isa::kAvx2:
-      return avx2;
-    case Isa::kAvx512:
-      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-             __builtin_cpu_supports("avx512vnni");
+  if (isa == Isa::kAvx2) return avx2;
+  if (isa == Isa::kAvx512) {
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni");
   }
-  return false;
-#else
-  return isa == Isa::kScalar;
+#elif defined(__aarch64__)
+  if (isa == Isa::kNeon) return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #endif
+  return false;
 }
 
-Isa BestIsa() {
-  Isa best = Isa::kScalar;
+std::vector<Isa> SupportedIsas() {
+  std::vector<Isa> supported;
   for (Isa isa : kAll) {
-    if (CpuSupports(isa)) best = isa;
+    if (CpuSupports(isa)) supported.push_back(isa);
   }
-  return best;
+  return supported;
 }
+
+Isa BestIsa() { return SupportedIsas().back(); }
 
 absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
   for (Isa isa : kAll) {

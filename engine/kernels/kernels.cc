@@ -5,26 +5,20 @@
 #if defined(__x86_64__)
 #include "engine/kernels/avx2/kernels.h"
 #include "engine/kernels/avx512/kernels.h"
+#elif defined(__aarch64__)
+#include "engine/kernels/neon/kernels.h"
 #endif
 
 namespace baton {
 
 const Kernels& KernelsFor(Isa isa) {
   CHECK(CpuSupports(isa));
-  switch (isa) {
 #if defined(__x86_64__)
-    case Isa::kAvx2:
-      return Avx2Kernels();
-    case Isa::kAvx512:
-      return Avx512Kernels();
-#else
-    case Isa::kAvx2:
-    case Isa::kAvx512:
-      break;
+  if (isa == Isa::kAvx2) return Avx2Kernels();
+  if (isa == Isa::kAvx512) return Avx512Kernels();
+#elif defined(__aarch64__)
+  if (isa == Isa::kNeon) return NeonKernels();
 #endif
-    case Isa::kScalar:
-      break;
-  }
   return ScalarKernels();
 }
 

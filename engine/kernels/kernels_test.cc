@@ -29,8 +29,8 @@ std::vector<const Kernels*> FastKernels() {
   return {&Avx512Kernels()};
 #else
   std::vector<const Kernels*> all;
-  for (Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    if (CpuSupports(isa)) all.push_back(&KernelsFor(isa));
+  for (Isa isa : SupportedIsas()) {
+    if (isa != Isa::kScalar) all.push_back(&KernelsFor(isa));
   }
   return all;
 #endif
