@@ -97,6 +97,20 @@ TEST_F(EquivalenceTest, StagesThreadsChunksAndInstructionSets) {
   }
 }
 
+// The other tests compare ways on one machine. This one is the same number on every processor and
+// with every compiler; it changes only with the numeric contract or the model maker.
+TEST_F(EquivalenceTest, BitsAreThoseOfEveryOtherMachine) {
+  constexpr uint64_t kExpected = 0x15946db71cd96e96;
+  const std::string path = Make(ModelOptions());
+  StageChain chain(path, ChainOptions());
+  const std::vector<int32_t> tokens = RandomTokens(kShortPrompt, chain.spec().vocabulary_size, 5);
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, of the logits as 32-bit words
+  for (const float logit : chain.Logits(tokens, kWhole)) {
+    hash = (hash ^ std::bit_cast<uint32_t>(logit)) * 0x100000001b3;
+  }
+  EXPECT_EQ(hash, kExpected) << std::hex << "0x" << hash;
+}
+
 TEST_F(EquivalenceTest, EveryTensorTypeInBothActivationModes) {
   for (const TypeTraits& traits : AllTypeTraits()) {
     if (!traits.is_weight) continue;

@@ -8,6 +8,7 @@ of time counts as one failed case, so that no way of breaking a test lowers the 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ PARSERS = [
     "//engine/sampling/...",
     "//proto/...",
 ]
+# What shows the NEON kernels' bits: run once more, cross-compiled, in QEMU.
+NEON_TESTS = ["//engine/kernels:kernels_test", "//tests:equivalence_test"]
 # A CI job has 40 minutes: the sanitizers take what the tests leave of this many seconds.
 TIME_BUDGET_S = 36 * 60
 # Less than this is not worth starting a sanitizer build for.
@@ -137,6 +140,17 @@ def run_script(tally, name, command):
         tally.fail(name, "its messages stand above")
 
 
+def run_neon(tally):
+    if platform.machine() != "x86_64":
+        return  # 64-bit ARM ran them among the unit tests
+    # The libraries come from Debian's archive: without a network there is nothing to link with.
+    fetch = bazel("build", "--noshow_progress", "--config=aarch64", "@aarch64//:files")
+    if fetch.returncode != 0:
+        tally.skipped.append("NEON kernels in QEMU: see above")
+        return
+    run_bazel(tally, NEON_TESTS, ["--config=aarch64"])
+
+
 def run_end_to_end(tally):
     targets = ["//coordinator", "//worker", "//tools:make_model"]
     if bazel("build", "--noshow_progress", "--ui_event_filters=-info", *targets).returncode != 0:
@@ -176,6 +190,8 @@ def main():
 
     print("== unit tests", flush=True)
     run_bazel(tally, ["//..."], [])
+    print("== the NEON kernels in QEMU", flush=True)
+    run_neon(tally)
     print("== the arrows between modules", flush=True)
     run_script(tally, "tools/check_arrows", ["tools/check_arrows"])
     print("== end-to-end tests", flush=True)

@@ -50,6 +50,10 @@ class KernelsTest : public testing::Test {
   const Kernels& scalar_ = ScalarKernels();
 };
 
+TEST_F(KernelsTest, ThereIsSomethingToCompare) {
+  if (FastKernels().empty()) GTEST_SKIP() << "this CPU has none of the instruction sets";
+}
+
 testing::AssertionResult SameBits(const std::vector<float>& a, const std::vector<float>& b) {
   for (size_t i = 0; i < a.size(); ++i) {
     if (std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i])) {
