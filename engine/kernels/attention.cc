@@ -91,38 +91,126 @@ void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* laye
   }
 }
 
-void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionInput& input,
-            AttentionScratch& scratch) {
-  const KvLayout& layout = input.layout;
-  const int queries_per_head = input.query_head_count / layout.head_count;
-  CHECK(queries_per_head * layout.head_count == input.query_head_count);
-  // Queries of one KV head, row by row: their last positions ascend.
-  const int64_t query_count = input.row_count * queries_per_head;
-  const int64_t tiles = (query_count + kMaxTileQueries - 1) / kMaxTileQueries;
-  const int64_t scaled_floats = int64_t{kMaxTileQueries} * layout.key_size;
-  const int64_t floats = (scaled_floats + AttentionTileScratchFloats(layout) + 15) / 16 * 16;
-  scratch.Reserve(floats * pool.thread_count() * sizeof(float));
-  pool.Run(tiles * layout.head_count, [&](int64_t task, int thread) {
-    const int kv_head = static_cast<int>(task % layout.head_count);
-    // The last tiles see the most positions: they start first, so that no thread ends late.
-    const int64_t first = (tiles - 1 - task / layout.head_count) * kMaxTileQueries;
-    float* scaled = scratch.floats() + thread * floats;
-    int64_t last_positions[kMaxTileQueries];
-    float* outs[kMaxTileQueries];
-    AttentionTile tile = {layout,         kv_head, input.layer_blocks,    0, scaled,
-                          last_positions, outs,    scaled + scaled_floats};
-    for (int64_t i = first; i < std::min(query_count, first + kMaxTileQueries); ++i) {
-      const int64_t row = i / queries_per_head;
-      const int64_t head =
-          row * input.query_head_count + kv_head * queries_per_head + i % queries_per_head;
-      const int t = tile.query_count++;
-      for (int d = 0; d < layout.key_size; ++d) {
-        scaled[t * layout.key_size + d] = input.query[head * layout.key_size + d] * input.scale;
+namespace {
+
+// Attention blocks of a piece where a tile is divided among threads: long enough that its partials
+// cost little beside its K and V.
+constexpr int64_t kPieceBlocks = 8;
+// Where there are fewer whole tiles than this per thread, threads would wait for the last one.
+constexpr int64_t kTilesPerThread = 4;
+
+int64_t QueriesPerHead(const AttentionShape& shape) {
+  const int64_t queries = shape.query_head_count / shape.layout.head_count;
+  CHECK(queries * shape.layout.head_count == shape.query_head_count);
+  return queries;
+}
+
+// Tiles of all sequences and heads; those that see most positions first, so that no thread ends
+// late.
+void ListTiles(const AttentionShape& shape, absl::Span<const AttentionRows> sequences,
+               std::vector<AttentionPiece>& tiles) {
+  tiles.clear();
+  const int64_t queries_per_head = QueriesPerHead(shape);
+  for (const AttentionRows& rows : sequences) {
+    const int64_t queries = rows.row_count * queries_per_head;
+    const int64_t tile_count = (queries + kMaxTileQueries - 1) / kMaxTileQueries;
+    for (int64_t tile = tile_count - 1; tile >= 0; --tile) {
+      const int64_t first = tile * kMaxTileQueries;
+      const int64_t end = std::min<int64_t>(queries, first + kMaxTileQueries);
+      const int64_t last_position = rows.first_position + (end - 1) / queries_per_head;
+      for (int head = 0; head < shape.layout.head_count; ++head) {
+        tiles.push_back({&rows, head, first, static_cast<int>(end - first), 0,
+                         last_position / kAttentionBlock + 1, -1});
       }
-      last_positions[t] = input.first_position + row;
-      outs[t] = input.out + head * layout.value_size;
     }
-    kernels.attend(tile);
+  }
+}
+
+// Divides long tiles; gives the floats that their partials take.
+int64_t DivideTiles(const KvLayout& layout, AttentionScratch& scratch) {
+  scratch.merges.clear();
+  std::swap(scratch.pieces, scratch.merges);
+  int64_t floats = 0;
+  size_t divided = 0;
+  for (const AttentionPiece& tile : scratch.merges) {
+    const int64_t blocks = tile.end_block;
+    if (blocks <= kPieceBlocks) {
+      scratch.pieces.push_back(tile);
+      continue;
+    }
+    const int64_t block_floats = tile.query_count * AttentionPartialFloats(layout);
+    for (int64_t first = 0; first < blocks; first += kPieceBlocks) {
+      AttentionPiece piece = tile;
+      piece.first_block = first;
+      piece.end_block = std::min(blocks, first + kPieceBlocks);
+      piece.partials = floats + first * block_floats;
+      scratch.pieces.push_back(piece);
+    }
+    AttentionPiece merge = tile;
+    merge.partials = floats;
+    floats += blocks * block_floats;
+    scratch.merges[divided++] = merge;
+  }
+  scratch.merges.resize(divided);
+  return floats;
+}
+
+// Calls `run` on the tile that a piece describes.
+template <typename RunTile>
+void WithTile(const AttentionShape& shape, const AttentionPiece& piece, float* partials,
+              float* scratch, const RunTile& run) {
+  const KvLayout& layout = shape.layout;
+  const AttentionRows& rows = *piece.rows;
+  const int64_t queries_per_head = QueriesPerHead(shape);
+  const float* queries[kMaxTileQueries];
+  int64_t last_positions[kMaxTileQueries];
+  float* outs[kMaxTileQueries];
+  for (int i = 0; i < piece.query_count; ++i) {
+    const int64_t query = piece.first_query + i;
+    const int64_t row = query / queries_per_head;
+    const int64_t head =
+        row * shape.query_head_count + piece.kv_head * queries_per_head + query % queries_per_head;
+    queries[i] = rows.query + head * layout.key_size;
+    last_positions[i] = rows.first_position + row;
+    outs[i] = rows.out + head * layout.value_size;
+  }
+  AttentionTile tile = {};
+  tile.layout = layout;
+  tile.kv_head = piece.kv_head;
+  tile.blocks = rows.blocks;
+  tile.block_offset = shape.block_offset;
+  tile.scale = shape.scale;
+  tile.query_count = piece.query_count;
+  tile.queries = queries;
+  tile.last_positions = last_positions;
+  tile.first_block = piece.first_block;
+  tile.end_block = piece.end_block;
+  tile.outs = outs;
+  tile.partials = piece.partials < 0 ? nullptr : partials + piece.partials;
+  tile.scratch = scratch;
+  run(tile);
+}
+
+}  // namespace
+
+void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionShape& shape,
+            absl::Span<const AttentionRows> sequences, AttentionScratch& scratch) {
+  ListTiles(shape, sequences, scratch.pieces);
+  scratch.merges.clear();
+  int64_t partial_floats = 0;
+  if (static_cast<int64_t>(scratch.pieces.size()) < kTilesPerThread * pool.thread_count()) {
+    partial_floats = DivideTiles(shape.layout, scratch);
+  }
+  const int64_t tile_floats = AttentionTileScratchFloats(shape.layout);
+  float* const partials = scratch.Reserve(partial_floats + tile_floats * pool.thread_count());
+  float* const tiles = partials + partial_floats;
+  pool.Run(scratch.pieces.size(), [&](int64_t task, int thread) {
+    WithTile(shape, scratch.pieces[task], partials, tiles + thread * tile_floats, kernels.attend);
+  });
+  if (scratch.merges.empty()) return;
+  pool.Run(scratch.merges.size(), [&](int64_t task, int thread) {
+    WithTile(shape, scratch.merges[task], partials, tiles + thread * tile_floats,
+             kernels.merge_attention);
   });
 }
 

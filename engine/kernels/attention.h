@@ -16,9 +16,11 @@
 #define BATON_ENGINE_KERNELS_ATTENTION_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "engine/base/aligned_buffer.h"
 #include "engine/base/thread_pool.h"
 #include "engine/kernels/kernels.h"
@@ -52,36 +54,55 @@ struct KvLayout {
 void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* layer_block, int slot,
                    const float* key, const float* value);
 
-// Rows of one sequence that attend to it.
-struct AttentionInput {
+// What the rows of all sequences of a step share.
+struct AttentionShape {
   KvLayout layout;
   int query_head_count = 0;  // a multiple of layout.head_count: query head h reads KV head
                              // h / (query_head_count / layout.head_count)
   float scale = 0;           // scores are scale * (q . k): q is multiplied first, once
-  int64_t row_count = 0;
-  const float* query = nullptr;  // [row_count][query_head_count * key_size]
-  float* out = nullptr;          // [row_count][query_head_count * value_size]
-  int64_t first_position = 0;    // of row 0; row r is at first_position + r
-  // Block i of the sequence, this layer's part. V is read in vectors of 16: the memory of the last
-  // block goes on for kLanes floats, whatever they hold.
-  const uint8_t* const* layer_blocks = nullptr;
+  int64_t block_offset = 0;  // bytes from the start of a KV block to the layer's part
 };
 
-// Memory for Attend(), kept between calls.
+// Rows of one sequence that attend to it.
+struct AttentionRows {
+  int64_t row_count = 0;
+  int64_t first_position = 0;    // of row 0; row r is at first_position + r
+  const float* query = nullptr;  // [row_count][query_head_count * key_size]
+  float* out = nullptr;          // [row_count][query_head_count * value_size]
+  // KV blocks of the sequence. V is read in vectors of 16: the memory of the last block goes on for
+  // kLanes floats, whatever they hold.
+  const uint8_t* const* blocks = nullptr;
+};
+
+// One thread's work at a time: a tile of queries that share a KV head, over some attention blocks.
+struct AttentionPiece {
+  const AttentionRows* rows;
+  int kv_head;
+  int64_t first_query;  // of those that share the head, row by row
+  int query_count;
+  int64_t first_block, end_block;  // attention blocks
+  int64_t partials;                // where they start, in floats; -1: the piece has all blocks
+};
+
+// Memory for Attend(), kept between calls. Not thread-safe.
 class AttentionScratch {
  public:
-  void Reserve(int64_t bytes) {
+  // `floats` of memory, whatever they hold.
+  float* Reserve(int64_t floats) {
+    const int64_t bytes = floats * static_cast<int64_t>(sizeof(float));
     if (static_cast<int64_t>(memory_.size()) < bytes) memory_ = AlignedBuffer(bytes);
+    return memory_.as<float>();
   }
-  float* floats() { return memory_.as<float>(); }
+  std::vector<AttentionPiece> pieces;  // to be attended
+  std::vector<AttentionPiece> merges;  // of pieces that give partials: all blocks of a tile
 
  private:
   AlignedBuffer memory_;
 };
 
 // Attends all rows; positions up to and including each row's own must have been stored.
-void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionInput& input,
-            AttentionScratch& scratch);
+void Attend(const Kernels& kernels, ThreadPool& pool, const AttentionShape& shape,
+            absl::Span<const AttentionRows> sequences, AttentionScratch& scratch);
 
 }  // namespace baton
 

@@ -1,4 +1,5 @@
-// What one attention kernel call works on: some queries that share a KV head.
+// What one attention kernel call works on: some queries that share a KV head, over some attention
+// blocks.
 #ifndef BATON_ENGINE_KERNELS_ATTENTION_TILE_H_
 #define BATON_ENGINE_KERNELS_ATTENTION_TILE_H_
 
@@ -15,18 +16,26 @@ inline constexpr int kMaxTileQueries = 16;
 struct AttentionTile {
   KvLayout layout;
   int kv_head;
-  const uint8_t* const* layer_blocks;  // of the sequence, by position / kKvBlockTokens
-  int query_count;                     // at most kMaxTileQueries
-  const float* queries;                // [query_count][key_size], scaled
-  const int64_t* last_positions;       // what each query sees, inclusive; ascending
-  float* const* outs;                  // each [value_size]
-  float* scratch;                      // AttentionTileScratchFloats(layout) floats
+  const uint8_t* const* blocks;   // of the sequence, by position / kKvBlockTokens
+  int64_t block_offset;           // of the layer's part, in each
+  float scale;                    // of the queries
+  int query_count;                // at most kMaxTileQueries
+  const float* const* queries;    // each [key_size]
+  const int64_t* last_positions;  // what each query sees, inclusive; ascending
+  int64_t first_block;            // attention blocks [first_block, end_block)
+  int64_t end_block;
+  float* const* outs;  // each [value_size]
+  float* partials;     // [end_block - first_block][query_count][AttentionPartialFloats(layout)], or
+                       // null: the tile has all blocks, and gives outs
+  float* scratch;      // AttentionTileScratchFloats(layout) floats
 };
 
-// Scores of one attention block, and running and partial sums, per query.
-inline int64_t AttentionTileScratchFloats(const KvLayout& layout) {
-  return kMaxTileQueries * (kAttentionBlock + 2 * ((layout.value_size + 15) / 16 * 16));
-}
+// Elements of a head of K or V in whole vectors.
+int64_t PaddedSize(int size);
+// One attention block of one query: the vector [PaddedSize(value_size)], then max and sum.
+int64_t AttentionPartialFloats(const KvLayout& layout);
+// Per query: the scaled query, the scores of one attention block, the running vector.
+int64_t AttentionTileScratchFloats(const KvLayout& layout);
 
 // Positions of K that are interleaved.
 inline constexpr int kKeyGroup = 16;

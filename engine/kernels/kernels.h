@@ -46,7 +46,8 @@ struct QuantizedBlock {
   int8_t values[kActivationBlock];  // x / scale, rounded, in [-127, 127]
   float scale;                      // max |x| / 127
   float scaled_sum;                 // scale * float(sum of values)
-  int32_t sums[2];                  // of values, by halves of 16
+  int32_t minus_sum;                // -(sum of values)
+  int16_t half_sums[2];  // sums of values by halves of 16: a pair as dot products take it
 };
 
 // Rows of activations in int8: blocks[r * blocks_per_row + b].
@@ -94,8 +95,10 @@ struct Kernels {
   // Rotates pairs (x[i], x[i + pair_count]).
   void (*rope_halves)(float* x, const float* cosine, const float* sine, int64_t pair_count);
 
-  // One tile of attention: attention.h says what.
+  // One tile of attention (attention_tile.h): its outs; or the partials of its blocks, where it
+  // has some, from which merge_attention makes the outs.
   void (*attend)(const AttentionTile& tile);
+  void (*merge_attention)(const AttentionTile& tile);
 
   // Half floats, rounded to nearest even.
   void (*to_half)(const float* x, int64_t n, uint16_t* out);

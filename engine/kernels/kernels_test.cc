@@ -332,16 +332,17 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
                         p % kKvBlockTokens, &key[p * c.kv_heads * c.key_size],
                         &value[p * c.kv_heads * c.value_size]);
         }
-        AttentionInput input;
-        input.layout = layout;
-        input.query_head_count = c.heads;
-        input.scale = 0.3f;
+        AttentionShape shape;
+        shape.layout = layout;
+        shape.query_head_count = c.heads;
+        shape.scale = 0.3f;
+        AttentionRows input;
         input.row_count = rows;
+        input.first_position = first;
         input.query = &query[first * c.heads * c.key_size];
         input.out = &out[first * c.heads * c.value_size];
-        input.first_position = first;
-        input.layer_blocks = blocks.data();
-        Attend(kernels, pool, input, scratch);
+        input.blocks = blocks.data();
+        Attend(kernels, pool, shape, {&input, 1}, scratch);
       }
       return out;
     };
@@ -354,6 +355,54 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
         EXPECT_TRUE(SameBits(expected, attend(*fast, three, chunk)))
             << IsaName(fast->isa) << " chunk " << chunk << " " << KvTypeName(c.type);
       }
+    }
+  }
+}
+
+// Few rows that see many positions: tiles are divided among threads, and their partials merged.
+TEST_F(KernelsTest, LongSequencesAreDividedAmongThreads) {
+  const KvLayout layout = {KvType::kF16, 2, 32, 40};
+  const int heads = 6;
+  const int64_t lengths[] = {21 * kAttentionBlock + 5, 3, 9 * kAttentionBlock};
+  const int64_t row_counts[] = {3, 1, 4};
+  std::vector<std::vector<uint8_t>> caches;
+  std::vector<std::vector<const uint8_t*>> blocks;
+  for (const int64_t length : lengths) {
+    const int64_t block_count = (length + kKvBlockTokens - 1) / kKvBlockTokens;
+    std::vector<uint8_t>& cache = caches.emplace_back(block_count * layout.LayerBytes() + 64, 0xff);
+    std::vector<const uint8_t*>& table = blocks.emplace_back();
+    for (int64_t i = 0; i < block_count; ++i) {
+      table.push_back(cache.data() + i * layout.LayerBytes());
+    }
+    for (int64_t p = 0; p < length; ++p) {
+      StoreKeyValue(scalar_, layout, const_cast<uint8_t*>(table[p / kKvBlockTokens]),
+                    p % kKvBlockTokens, Floats(2 * layout.key_size).data(),
+                    Floats(2 * layout.value_size).data());
+    }
+  }
+  const std::vector<float> query = Floats(8 * heads * layout.key_size);
+  const auto attend = [&](const Kernels& kernels, int threads) {
+    std::vector<float> out(8 * heads * layout.value_size);
+    std::vector<AttentionRows> sequences;
+    int64_t row = 0;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      sequences.push_back({row_counts[i], lengths[i] - row_counts[i],
+                           &query[row * heads * layout.key_size],
+                           &out[row * heads * layout.value_size], blocks[i].data()});
+      row += row_counts[i];
+    }
+    ThreadPool pool(threads);
+    AttentionScratch scratch;
+    Attend(kernels, pool, {layout, heads, 0.3f, 0}, sequences, scratch);
+    EXPECT_EQ(scratch.merges.size(), threads == 1 ? 0u : 4u) << "tiles of the long sequences";
+    return out;
+  };
+  const std::vector<float> expected = attend(scalar_, 1);
+  for (float v : expected) ASSERT_TRUE(std::isfinite(v));
+  EXPECT_TRUE(SameBits(expected, attend(scalar_, 5)));
+  for (const Kernels* fast : FastKernels()) {
+    for (int threads : {2, 3}) {
+      EXPECT_TRUE(SameBits(expected, attend(*fast, threads))) << IsaName(fast->isa);
     }
   }
 }
@@ -373,18 +422,19 @@ TEST_F(KernelsTest, AttentionIsSoftmax) {
                   p % kKvBlockTokens, &key[p * size], &value[p * size]);
   }
   std::vector<float> out(size);
-  AttentionInput input;
-  input.layout = layout;
-  input.query_head_count = 1;
-  input.scale = 0.5f;
+  AttentionShape shape;
+  shape.layout = layout;
+  shape.query_head_count = 1;
+  shape.scale = 0.5f;
+  AttentionRows input;
   input.row_count = 1;
+  input.first_position = positions - 1;
   input.query = query.data();
   input.out = out.data();
-  input.first_position = positions - 1;
-  input.layer_blocks = blocks.data();
+  input.blocks = blocks.data();
   ThreadPool pool(1);
   AttentionScratch scratch;
-  Attend(scalar_, pool, input, scratch);
+  Attend(scalar_, pool, shape, {&input, 1}, scratch);
   std::vector<double> p(positions), exact(size);
   double sum = 0;
   for (int64_t i = 0; i < positions; ++i) {

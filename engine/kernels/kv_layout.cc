@@ -24,6 +24,17 @@ int64_t ScaleBytes(KvType type, int64_t elements) {
 
 }  // namespace
 
+int64_t PaddedSize(int size) { return (int64_t{size} + kLanes - 1) / kLanes * kLanes; }
+
+int64_t AttentionPartialFloats(const KvLayout& layout) {
+  return PaddedSize(layout.value_size) + kLanes;
+}
+
+int64_t AttentionTileScratchFloats(const KvLayout& layout) {
+  return kMaxTileQueries *
+         (PaddedSize(layout.key_size) + kAttentionBlock + PaddedSize(layout.value_size));
+}
+
 int64_t KeyGroupBytes(const KvLayout& layout) {
   const int64_t elements = int64_t{layout.key_size} * kKeyGroup;
   return elements * KvElementBytes(layout.type) + ScaleBytes(layout.type, elements);

@@ -162,20 +162,21 @@ void LayerRunner::RotateAndStore(const LayerSpec& spec, const KvPlace& place) {
 }
 
 void LayerRunner::Attention(const LayerSpec& spec, const KvPlace& place) {
-  AttentionInput input;
-  input.layout = place.layout;
-  input.query_head_count = spec.head_count;
-  input.scale = 1.0f / std::sqrt(static_cast<float>(spec_.key_size));
+  AttentionShape shape;
+  shape.layout = place.layout;
+  shape.query_head_count = spec.head_count;
+  shape.scale = 1.0f / std::sqrt(static_cast<float>(spec_.key_size));
+  shape.block_offset = place.offset;
+  attention_rows_.clear();
   for (const StepSpan& span : step_->spans) {
-    layer_blocks_.clear();
-    for (const uint8_t* block : span.blocks) layer_blocks_.push_back(block + place.offset);
-    input.layer_blocks = layer_blocks_.data();
-    input.row_count = span.row_count;
-    input.first_position = span.first_position;
-    input.query = activations_.query + span.first_row * spec.head_count * spec_.key_size;
-    input.out = activations_.attended + span.first_row * spec.head_count * spec_.value_size;
-    Attend(kernels_, pool_, input, attention_scratch_);
+    AttentionRows& rows = attention_rows_.emplace_back();
+    rows.row_count = span.row_count;
+    rows.first_position = span.first_position;
+    rows.query = activations_.query + span.first_row * spec.head_count * spec_.key_size;
+    rows.out = activations_.attended + span.first_row * spec.head_count * spec_.value_size;
+    rows.blocks = span.blocks.data();
   }
+  Attend(kernels_, pool_, shape, attention_rows_, attention_scratch_);
 }
 
 void LayerRunner::FeedForward(const FeedForwardWeights& weights, const float* x, int64_t rows,

@@ -98,7 +98,7 @@ class LayerRunner {
   Activations activations_ = {};
   std::vector<Choice> choices_;       // [rows][experts used]
   std::vector<int64_t> expert_rows_;  // by expert
-  std::vector<const uint8_t*> layer_blocks_;
+  std::vector<AttentionRows> attention_rows_;
   MatMulInput input_;
   AttentionScratch attention_scratch_;
 };

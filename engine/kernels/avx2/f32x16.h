@@ -11,6 +11,9 @@
 
 namespace baton::avx2 {
 
+// Sums of attention that are kept in registers at once.
+inline constexpr int kAttentionSums = 4;
+
 struct F32x16 {
   __m256 a, b;  // lanes 0..7, 8..15
 };
@@ -39,6 +42,9 @@ inline F32x16 Negate(F32x16 x) {
 inline F32x16 LoadHalf(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+inline F32x16 Set1Half(const uint16_t* p) {
+  return Set1(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(*p))));
 }
 inline void StoreHalf(uint16_t* p, F32x16 x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));

@@ -50,10 +50,11 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
           _mm_add_epi32(_mm256_castsi256_si128(sum[h]), _mm256_extracti128_si256(sum[h], 1));
       s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
       s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
-      block.sums[h] = _mm_cvtsi128_si32(s);
+      block.half_sums[h] = static_cast<int16_t>(_mm_cvtsi128_si32(s));
     }
     block.scale = scale;
-    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
+    block.minus_sum = -(block.half_sums[0] + block.half_sums[1]);
+    block.scaled_sum = scale * static_cast<float>(-block.minus_sum);
   }
 }
 
@@ -78,6 +79,7 @@ const Kernels& Avx2Kernels() {
       .rope_adjacent = avx2::RopeAdjacent,
       .rope_halves = avx2::RopeHalves,
       .attend = avx2::AttendTile,
+      .merge_attention = avx2::MergeTile,
       .to_half = avx2::ToHalf,
   };
   return kernels;

@@ -75,12 +75,12 @@ template <typename Unit>
   constexpr Rule kRule = RuleOf<Unit>();
   constexpr int kOffset = Unit::Strip::kOffset;
   if constexpr (kRule == Rule::kScale && kOffset != 0) {
-    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(-kOffset * (x.sums[0] + x.sums[1])));
+    dot = _mm256_add_epi32(dot, _mm256_set1_epi32(kOffset * x.minus_sum));
   }
   if constexpr (kRule == Rule::kSub) {
     // -offset * sum, split over the int16 pair that vpmaddwd adds up: it fits, as |sum| <= 2032.
     for (int h = 0; h < 2; ++h) {
-      const __m256i part = _mm256_set1_epi16(static_cast<int16_t>(-kOffset / 2 * x.sums[h]));
+      const __m256i part = _mm256_set1_epi16(static_cast<int16_t>(-kOffset / 2 * x.half_sums[h]));
       dot = _mm256_add_epi32(dot, _mm256_madd_epi16(scales.sub[h], part));
     }
   }
@@ -90,10 +90,9 @@ template <typename Unit>
     sum = _mm256_fmadd_ps(scales.m, _mm256_set1_ps(x.scaled_sum), sum);
   }
   if constexpr (kRule == Rule::kSubMin) {
-    const uint32_t sums =
-        (static_cast<uint32_t>(x.sums[0]) & 0xffff) | static_cast<uint32_t>(x.sums[1]) << 16;
-    const __m256i minimum =
-        _mm256_madd_epi16(scales.min, _mm256_set1_epi32(static_cast<int32_t>(sums)));
+    int32_t half_sums;
+    std::memcpy(&half_sums, x.half_sums, sizeof half_sums);
+    const __m256i minimum = _mm256_madd_epi16(scales.min, _mm256_set1_epi32(half_sums));
     sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(minimum), _mm256_mul_ps(scales.m, scale), sum);
   }
   return sum;

@@ -11,6 +11,9 @@
 
 namespace baton::avx512 {
 
+// Sums of attention that are kept in registers at once.
+inline constexpr int kAttentionSums = 16;
+
 struct F32x16 {
   __m512 v;
 };
@@ -35,6 +38,9 @@ inline __m256i Load256(const void* p) { return _mm256_loadu_si256(static_cast<co
 inline __m128i Load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 
 inline F32x16 LoadHalf(const uint16_t* p) { return {_mm512_cvtph_ps(Load256(p))}; }
+inline F32x16 Set1Half(const uint16_t* p) {
+  return {_mm512_set1_ps(_mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(*p))))};
+}
 inline void StoreHalf(uint16_t* p, F32x16 x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
                       _mm512_cvtps_ph(x.v, _MM_FROUND_TO_NEAREST_INT));

@@ -71,6 +71,9 @@ inline __m512i EmulateFloatToInt32(__m512 x) {
 #define _mm512_cvtepu16_epi32(x) EmulateUInt16ToInt32(x)
 #define _mm512_cvtepi32_ps(x) EmulateInt32ToFloat(x)
 #define _mm512_cvtps_epi32(x) EmulateFloatToInt32(x)
+// Its own alias takes two arguments too many.
+#undef _mm512_madd_epi16
+#define _mm512_madd_epi16(x, y) simde_mm512_madd_epi16(x, y)
 
 #else
 

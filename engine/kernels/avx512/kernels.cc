@@ -50,10 +50,11 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
           inverse == 0 ? _mm512_setzero_si512()
                        : _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(in + 16 * h), factor));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(block.values + 16 * h), _mm512_cvtsepi32_epi8(q));
-      block.sums[h] = SumOf(q);
+      block.half_sums[h] = static_cast<int16_t>(SumOf(q));
     }
     block.scale = scale;
-    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
+    block.minus_sum = -(block.half_sums[0] + block.half_sums[1]);
+    block.scaled_sum = scale * static_cast<float>(-block.minus_sum);
   }
 }
 
@@ -78,6 +79,7 @@ const Kernels& Avx512Kernels() {
       .rope_adjacent = avx512::RopeAdjacent,
       .rope_halves = avx512::RopeHalves,
       .attend = avx512::AttendTile,
+      .merge_attention = avx512::MergeTile,
       .to_half = avx512::ToHalf,
   };
   return kernels;

@@ -16,7 +16,7 @@ struct Scales {
   F32x16 m;       // kScaleMin: what the scaled sum of the activations is multiplied with;
                   // kSubMin: -dmin
   F32x16 sub[2];  // kSub*: each half's scale
-  F32x16 min[2];  // kSubMin
+  __m512i min;    // kSubMin: (min0, min1) as int16 per lane
 };
 
 inline F32x16 ToFloats(__m512i x) { return {_mm512_cvtepi32_ps(x)}; }
@@ -92,11 +92,13 @@ template <typename Unit>
     for (int h = 0; h < 2; ++h) scales.sub[h] = LoadInt8(s.sub[h]);
   }
   if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
+    __m512i min[2];
     for (int h = 0; h < 2; ++h) {
       const __m512i both = _mm512_cvtepu8_epi32(Load128(s.sub[h]));
       scales.sub[h] = ToFloats(_mm512_and_si512(both, _mm512_set1_epi32(15)));
-      scales.min[h] = ToFloats(_mm512_srli_epi32(both, 4));
+      min[h] = _mm512_srli_epi32(both, 4);
     }
+    scales.min = _mm512_or_si512(min[0], _mm512_slli_epi32(min[1], 16));
   }
   return scales;
 }

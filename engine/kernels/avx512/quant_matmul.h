@@ -16,10 +16,26 @@
 
 namespace baton::avx512 {
 
-inline __m512i Broadcast4(const int8_t* values) {
+// Four bytes, or two int16, in every lane.
+inline __m512i Broadcast4(const void* values) {
   int32_t four;
   std::memcpy(&four, values, sizeof four);
   return SetInt(four);
+}
+
+// What takes back the offset of unsigned weights from the dot product with a whole block of x: the
+// offset is a power of two, so that this is one shift.
+template <int kOffset>
+[[gnu::always_inline]] inline __m512i TakeBack(const QuantizedBlock& x) {
+  if constexpr (kOffset == 0) return _mm512_setzero_si512();
+  return _mm512_slli_epi32(SetInt(x.minus_sum), __builtin_ctz(kOffset));
+}
+// The same for half `h` of the block.
+template <int kOffset>
+[[gnu::always_inline]] inline __m512i TakeBackHalf(const QuantizedBlock& x, int h) {
+  if constexpr (kOffset == 0) return _mm512_setzero_si512();
+  const __m512i factor = SetInt(h == 0 ? -kOffset & 0xffff : -kOffset * 0x10000);
+  return _mm512_madd_epi16(Broadcast4(x.half_sums), factor);
 }
 
 // Adds quads [kBegin, kBegin + kCount) of a strip to dot[g][r].
@@ -40,14 +56,6 @@ template <typename Strip, int kBegin, int kCount, int kGroups, int kRows>
   });
 }
 
-// Calls body(g, r) for all groups and rows.
-template <int kGroups, int kRows, typename Body>
-[[gnu::always_inline]] inline void ForTile(const Body& body) {
-  Unroll<kGroups * kRows>([&](auto at) __attribute__((always_inline)) {
-    body(Index<at / kRows>(), Index<at % kRows>());
-  });
-}
-
 // Adds one strip to the sums of kGroups groups and kRows rows of x, for the rules without halves.
 template <typename Unit, int kGroups, int kRows>
 [[gnu::always_inline]] inline void AddWhole(const typename Unit::Strip* const (&strips)[kGroups],
@@ -56,11 +64,11 @@ template <typename Unit, int kGroups, int kRows>
                                             F32x16 (&sum)[kGroups][kRows]) {
   using Strip = typename Unit::Strip;
   __m512i dot[kGroups][kRows];
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
-    dot[g][r] = SetInt(-OffsetOf<Strip>() * (x[r]->sums[0] + x[r]->sums[1]));
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    dot[g][r] = TakeBack<OffsetOf<Strip>()>(*x[r]);
   });
   DotQuads<Strip, 0, 8, kGroups, kRows>(strips, x, dot);
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     const F32x16 scale = Set1(x[r]->scale);
     sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(scales[g].d, scale), sum[g][r]);
     if constexpr (RuleOf<Unit>() == Rule::kScaleMin) {
@@ -80,30 +88,52 @@ template <typename Unit, int kGroups, int kRows>
   constexpr int kOffset = OffsetOf<Strip>();
   __m512i dot[kGroups][kRows];
   F32x16 scaled[kGroups][kRows];
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
-    dot[g][r] = SetInt(-kOffset * x[r]->sums[0]);
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+    dot[g][r] = TakeBackHalf<kOffset>(*x[r], 0);
   });
   DotQuads<Strip, 0, 4, kGroups, kRows>(strips, x, dot);
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     scaled[g][r] = Mul(ToFloats(dot[g][r]), scales[g].sub[0]);
-    dot[g][r] = SetInt(-kOffset * x[r]->sums[1]);
+    dot[g][r] = TakeBackHalf<kOffset>(*x[r], 1);
   });
   DotQuads<Strip, 4, 4, kGroups, kRows>(strips, x, dot);
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     const F32x16 scale = Set1(x[r]->scale);
     const F32x16 t = Fma(ToFloats(dot[g][r]), scales[g].sub[1], scaled[g][r]);
     sum[g][r] = Fma(t, Mul(scales[g].d, scale), sum[g][r]);
     if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
-      const F32x16 u = Fma(scales[g].min[1], Set1(static_cast<float>(x[r]->sums[1])),
-                           Mul(scales[g].min[0], Set1(static_cast<float>(x[r]->sums[0]))));
-      sum[g][r] = Fma(u, Mul(scales[g].m, scale), sum[g][r]);
+      const __m512i min = _mm512_madd_epi16(scales[g].min, Broadcast4(x[r]->half_sums));
+      sum[g][r] = Fma(ToFloats(min), Mul(scales[g].m, scale), sum[g][r]);
     }
   });
 }
 
+// Weights that are to be in the cache when their turn comes, fetched a few lines at a time while
+// others are multiplied.
+class Prefetcher {
+ public:
+  // [begin, begin + bytes), spread over `steps` calls of Step().
+  Prefetcher(const uint8_t* begin, int64_t bytes, int64_t steps)
+      : next_(reinterpret_cast<const char*>(begin)),
+        end_(next_ + bytes),
+        step_bytes_((bytes / kLineBytes + steps - 1) / steps * kLineBytes) {}
+
+  [[gnu::always_inline]] void Step() {
+    if (next_ >= end_) return;
+    for (int64_t at = 0; at < step_bytes_; at += kLineBytes) _mm_prefetch(next_ + at, _MM_HINT_T1);
+    next_ += step_bytes_;
+  }
+
+ private:
+  static constexpr int64_t kLineBytes = 64;
+  const char* next_;
+  const char* const end_;
+  const int64_t step_bytes_;
+};
+
 template <typename Unit, int kGroups, int kRows>
 void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& rows, int64_t first,
-               float* out, int64_t out_stride) {
+               Prefetcher& ahead, float* out, int64_t out_stride) {
   constexpr bool kHalves = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin;
   const Unit* units[kGroups];
   const QuantizedBlock* x[kRows];
@@ -114,10 +144,11 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
   Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
     x[r] = rows.blocks + (first + r) * rows.blocks_per_row;
   });
-  ForTile<kGroups, kRows>([&](auto g, auto r)
-                              __attribute__((always_inline)) { sum[g][r] = Zero(); });
+  ForAll<kGroups, kRows>([&](auto g, auto r)
+                             __attribute__((always_inline)) { sum[g][r] = Zero(); });
   for (int64_t u = 0; u < rows.blocks_per_row / Unit::kStrips; ++u) {
     for (int s = 0; s < Unit::kStrips; ++s) {
+      ahead.Step();
       const typename Unit::Strip* strips[kGroups];
       Scales scales[kGroups];
       Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
@@ -132,36 +163,48 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
       Unroll<kRows>([&](auto r) __attribute__((always_inline)) { ++x[r]; });
     }
   }
-  ForTile<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+  ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     Store(out + r * out_stride + g * kRowGroup, sum[g][r]);
   });
 }
 
-// kGroups groups times all rows of x.
-template <typename Unit, int kGroups>
-void QuantGroups(const uint8_t* groups, int64_t group_bytes, const MatMulRows& rows, float* out,
-                 int64_t out_stride) {
-  // Two groups and six rows take 24 of 32 registers for sums and dot products.
+// Calls body.operator()<rows>() with a number of rows from 1 to kMost.
+template <int kMost, typename Body>
+[[gnu::always_inline]] inline void WithRows(int64_t rows, const Body& body) {
+  if constexpr (kMost > 1) {
+    if (rows < kMost) return WithRows<kMost - 1>(rows, body);
+  }
+  body.template operator()<kMost>();
+}
+
+// Two groups times all rows of x, in tiles of nearly equal numbers of rows; meanwhile the groups
+// behind them come into the cache.
+template <typename Unit>
+void QuantGroupPair(const uint8_t* groups, int64_t group_bytes, const MatMulRows& rows, float* out,
+                    int64_t out_stride) {
+  // Six rows take 24 of 32 registers for sums and dot products.
   constexpr int kTileRows = 6;
+  int64_t tiles = (rows.count + kTileRows - 1) / kTileRows;
+  const int64_t bytes = 2 * group_bytes;
+  Prefetcher ahead(groups + bytes, bytes, tiles * rows.quantized->blocks_per_row);
   int64_t first = rows.first;
-  const int64_t end = rows.first + rows.count;
-  const auto run = [&]<int kRows>() {
-    QuantTile<Unit, kGroups, kRows>(groups, group_bytes, *rows.quantized, first, out, out_stride);
-    first += kRows;
-    out += kRows * out_stride;
-  };
-  while (end - first >= kTileRows) run.template operator()<kTileRows>();
-  switch (end - first) {
-    case 5:
-      return run.template operator()<5>();
-    case 4:
-      return run.template operator()<4>();
-    case 3:
-      return run.template operator()<3>();
-    case 2:
-      return run.template operator()<2>();
-    case 1:
-      return run.template operator()<1>();
+  for (const int64_t end = rows.first + rows.count; first < end; --tiles) {
+    WithRows<kTileRows>((end - first + tiles - 1) / tiles, [&]<int kRows>() {
+      QuantTile<Unit, 2, kRows>(groups, group_bytes, *rows.quantized, first, ahead, out,
+                                out_stride);
+      first += kRows;
+      out += kRows * out_stride;
+    });
+  }
+}
+
+// The same for a group without a pair: there is at most one in a matrix, so it may take longer.
+template <typename Unit>
+void QuantLastGroup(const uint8_t* group, const MatMulRows& rows, float* out, int64_t out_stride) {
+  Prefetcher nothing(group, 0, 1);
+  for (int64_t r = 0; r < rows.count; ++r) {
+    QuantTile<Unit, 1, 1>(group, 0, *rows.quantized, rows.first + r, nothing, out + r * out_stride,
+                          out_stride);
   }
 }
 
@@ -170,12 +213,11 @@ void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count
                  const MatMulRows& rows, float* out, int64_t out_stride) {
   int64_t g = 0;
   for (; g + 2 <= group_count; g += 2) {
-    QuantGroups<Unit, 2>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+    QuantGroupPair<Unit>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
                          out_stride);
   }
   if (g < group_count) {
-    QuantGroups<Unit, 1>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
-                         out_stride);
+    QuantLastGroup<Unit>(groups + g * group_bytes, rows, out + g * kRowGroup, out_stride);
   }
 }
 

@@ -27,7 +27,7 @@ float ReadElement(KvType type, const uint8_t* values, int64_t at, const uint8_t*
 float ReadKey(const AttentionTile& tile, int64_t position, int d) {
   const KvLayout& layout = tile.layout;
   const int slot = static_cast<int>(position % kKvBlockTokens);
-  const uint8_t* group = tile.layer_blocks[position / kKvBlockTokens] +
+  const uint8_t* group = tile.blocks[position / kKvBlockTokens] + tile.block_offset +
                          layout.KeyOffset(tile.kv_head) + slot / kKeyGroup * KeyGroupBytes(layout);
   const uint8_t* scales = group + int64_t{layout.key_size} * kKeyGroup;
   const int lane = slot % kKeyGroup;
@@ -39,7 +39,7 @@ float ReadValue(const AttentionTile& tile, int64_t position, int d) {
   const KvLayout& layout = tile.layout;
   const int slot = static_cast<int>(position % kKvBlockTokens);
   const uint8_t* values =
-      tile.layer_blocks[position / kKvBlockTokens] + layout.ValueOffset(tile.kv_head);
+      tile.blocks[position / kKvBlockTokens] + tile.block_offset + layout.ValueOffset(tile.kv_head);
   const uint8_t* scales = values + int64_t{layout.value_size} * kKvBlockTokens;
   return ReadElement(
       layout.type, values, int64_t{slot} * layout.value_size + d,
@@ -59,7 +59,7 @@ Partial AttendBlock(const AttentionTile& tile, const float* query, int64_t begin
   for (int64_t position = begin; position < end; ++position) {
     float score = 0;
     for (int d = 0; d < tile.layout.key_size; ++d) {
-      score = std::fma(query[d], ReadKey(tile, position, d), score);
+      score = std::fma(query[d] * tile.scale, ReadKey(tile, position, d), score);
     }
     p.push_back(score);
   }
@@ -80,6 +80,10 @@ Partial AttendBlock(const AttentionTile& tile, const float* query, int64_t begin
 }
 
 void Merge(const Partial& next, Partial& total) {
+  if (total.value.empty()) {
+    total = next;
+    return;
+  }
   const float max = std::max(total.max, next.max);
   const float a = ExpFloat(total.max - max);
   const float b = ExpFloat(next.max - max);
@@ -90,23 +94,60 @@ void Merge(const Partial& next, Partial& total) {
   }
 }
 
+// Where the partial of a block and a query is kept.
+float* PartialAt(const AttentionTile& tile, int64_t block, int query) {
+  return tile.partials + ((block - tile.first_block) * tile.query_count + query) *
+                             AttentionPartialFloats(tile.layout);
+}
+void StorePartial(const AttentionTile& tile, const Partial& partial, float* to) {
+  std::copy(partial.value.begin(), partial.value.end(), to);
+  to[PaddedSize(tile.layout.value_size)] = partial.max;
+  to[PaddedSize(tile.layout.value_size) + 1] = partial.sum;
+}
+Partial LoadPartial(const AttentionTile& tile, const float* from) {
+  const float* ends = from + PaddedSize(tile.layout.value_size);
+  return {ends[0], ends[1], {from, from + tile.layout.value_size}};
+}
+
+// Calls body(block, begin, end) for the blocks that a query sees, ascending.
+template <typename Body>
+void ForBlocks(const AttentionTile& tile, int query, const Body& body) {
+  const int64_t limit = tile.last_positions[query] + 1;
+  for (int64_t block = tile.first_block; block < tile.end_block; ++block) {
+    const int64_t begin = block * kAttentionBlock;
+    if (begin < limit) body(block, begin, std::min(limit, begin + kAttentionBlock));
+  }
+}
+
+void StoreOut(const AttentionTile& tile, const Partial& total, int query) {
+  const float inverse = 1.0f / total.sum;
+  for (int d = 0; d < tile.layout.value_size; ++d) tile.outs[query][d] = total.value[d] * inverse;
+}
+
 }  // namespace
 
 void AttendTile(const AttentionTile& tile) {
   for (int i = 0; i < tile.query_count; ++i) {
-    const float* query = tile.queries + int64_t{i} * tile.layout.key_size;
-    const int64_t end = tile.last_positions[i] + 1;
     Partial total;
-    for (int64_t begin = 0; begin < end; begin += kAttentionBlock) {
-      Partial next = AttendBlock(tile, query, begin, std::min(end, begin + kAttentionBlock));
-      if (begin == 0) {
-        total = std::move(next);
+    ForBlocks(tile, i, [&](int64_t block, int64_t begin, int64_t end) {
+      const Partial partial = AttendBlock(tile, tile.queries[i], begin, end);
+      if (tile.partials != nullptr) {
+        StorePartial(tile, partial, PartialAt(tile, block, i));
       } else {
-        Merge(next, total);
+        Merge(partial, total);
       }
-    }
-    const float inverse = 1.0f / total.sum;
-    for (int d = 0; d < tile.layout.value_size; ++d) tile.outs[i][d] = total.value[d] * inverse;
+    });
+    if (tile.partials == nullptr) StoreOut(tile, total, i);
+  }
+}
+
+void MergeTile(const AttentionTile& tile) {
+  for (int i = 0; i < tile.query_count; ++i) {
+    Partial total;
+    ForBlocks(tile, i, [&](int64_t block, int64_t, int64_t) {
+      Merge(LoadPartial(tile, PartialAt(tile, block, i)), total);
+    });
+    StoreOut(tile, total, i);
   }
 }
 

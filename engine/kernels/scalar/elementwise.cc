@@ -34,14 +34,15 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
       scale = max / 127.0f;
       inverse = 127.0f / max;
     }
-    block.sums[0] = block.sums[1] = 0;
+    block.half_sums[0] = block.half_sums[1] = 0;
     for (int i = 0; i < kActivationBlock; ++i) {
       const int q = inverse == 0 ? 0 : static_cast<int>(std::nearbyintf(in[i] * inverse));
       block.values[i] = static_cast<int8_t>(q);
-      block.sums[i / 16] += q;
+      block.half_sums[i / 16] = static_cast<int16_t>(block.half_sums[i / 16] + q);
     }
     block.scale = scale;
-    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
+    block.minus_sum = -(block.half_sums[0] + block.half_sums[1]);
+    block.scaled_sum = scale * static_cast<float>(-block.minus_sum);
   }
 }
 

@@ -49,7 +49,7 @@ float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedBlock& 
     case PackedFormat::kQ2_K:
       sum =
           std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * x.scale, sum);
-      return std::fma(static_cast<float>(w.min[0] * x.sums[0] + w.min[1] * x.sums[1]),
+      return std::fma(static_cast<float>(w.min[0] * x.half_sums[0] + w.min[1] * x.half_sums[1]),
                       -(m * x.scale), sum);
     case PackedFormat::kF32:
     case PackedFormat::kF16:
@@ -112,6 +112,7 @@ const Kernels& ScalarKernels() {
       .rope_adjacent = scalar::RopeAdjacent,
       .rope_halves = scalar::RopeHalves,
       .attend = scalar::AttendTile,
+      .merge_attention = scalar::MergeTile,
       .to_half = scalar::ToHalf,
   };
   return kernels;

@@ -20,6 +20,7 @@ void RopeAdjacent(float* x, const float* cosine, const float* sine, int64_t pair
 void RopeHalves(float* x, const float* cosine, const float* sine, int64_t pair_count);
 void ToHalf(const float* x, int64_t n, uint16_t* out);
 void AttendTile(const AttentionTile& tile);
+void MergeTile(const AttentionTile& tile);
 
 template <PackedFormat kFormat>
 void MatMulGroups(const uint8_t* groups, int64_t group_bytes, int64_t group_count,

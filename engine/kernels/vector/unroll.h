@@ -19,6 +19,14 @@ template <int kCount, typename Body>
   }
 }
 
+// Calls body(Index<i>(), Index<j>()) for all i < kRows and j < kColumns.
+template <int kRows, int kColumns, typename Body>
+[[gnu::always_inline]] inline void ForAll(const Body& body) {
+  Unroll<kRows * kColumns>([&](auto at) __attribute__((always_inline)) {
+    body(Index<at / kColumns>(), Index<at % kColumns>());
+  });
+}
+
 }  // namespace baton
 
 #endif  // BATON_ENGINE_KERNELS_VECTOR_UNROLL_H_
