@@ -10,6 +10,9 @@
 
 namespace baton::neon {
 
+// Sums of attention that are kept in registers at once.
+inline constexpr int kAttentionSums = 4;
+
 struct F32x16 {
   float32x4_t v[4];  // lanes 4 i to 4 i + 3
 };
@@ -62,6 +65,10 @@ inline float32x4_t LoadHalf4(const uint16_t* p) {
 }
 inline F32x16 LoadHalf(const uint16_t* p) {
   return ForQuarters([=](int i) { return LoadHalf4(p + 4 * i); });
+}
+inline F32x16 Set1Half(const uint16_t* p) {
+  const float32x4_t x = vcvt_f32_f16(vreinterpret_f16_u16(vld1_dup_u16(p)));
+  return ForQuarters([=](int) { return x; });
 }
 inline void StoreHalf(uint16_t* p, F32x16 x) {
   for (int i = 0; i < 4; ++i) vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));

@@ -21,7 +21,7 @@ uint32_t MaxMagnitudeBits(const float* x) {
 }
 
 // Rounds 16 products to int8 and returns their sum; none is beyond 127.
-int32_t QuantizeHalf(const float* x, float factor, int8_t* out) {
+int16_t QuantizeHalf(const float* x, float factor, int8_t* out) {
   int16x4_t q[4];
   for (int i = 0; i < 4; ++i) {
     q[i] = vmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 4 * i), factor)));
@@ -48,13 +48,14 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
     for (int h = 0; h < 2; ++h) {
       if (inverse == 0) {
         vst1q_s8(block.values + 16 * h, vdupq_n_s8(0));
-        block.sums[h] = 0;
+        block.half_sums[h] = 0;
       } else {
-        block.sums[h] = QuantizeHalf(in + 16 * h, inverse, block.values + 16 * h);
+        block.half_sums[h] = QuantizeHalf(in + 16 * h, inverse, block.values + 16 * h);
       }
     }
     block.scale = scale;
-    block.scaled_sum = scale * static_cast<float>(block.sums[0] + block.sums[1]);
+    block.minus_sum = -(block.half_sums[0] + block.half_sums[1]);
+    block.scaled_sum = scale * static_cast<float>(-block.minus_sum);
   }
 }
 
@@ -79,6 +80,7 @@ const Kernels& NeonKernels() {
       .rope_adjacent = neon::RopeAdjacent,
       .rope_halves = neon::RopeHalves,
       .attend = neon::AttendTile,
+      .merge_attention = neon::MergeTile,
       .to_half = neon::ToHalf,
   };
   return kernels;

@@ -56,7 +56,7 @@ template <typename Unit, int kRows>
   using Strip = typename Unit::Strip;
   I32x16 dot[kRows];
   Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
-    dot[r] = SetInt(-Strip::kOffset * (x[r]->sums[0] + x[r]->sums[1]));
+    dot[r] = SetInt(Strip::kOffset * x[r]->minus_sum);
   });
   DotHalf<Strip, 0, kRows>(strip, x, dot);
   DotHalf<Strip, 1, kRows>(strip, x, dot);
@@ -79,12 +79,12 @@ template <typename Unit, int kRows>
   I32x16 dot[kRows];
   F32x16 scaled[kRows];
   Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
-    dot[r] = SetInt(-Strip::kOffset * x[r]->sums[0]);
+    dot[r] = SetInt(-Strip::kOffset * x[r]->half_sums[0]);
   });
   DotHalf<Strip, 0, kRows>(strip, x, dot);
   Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
     scaled[r] = Mul(ToFloats(dot[r]), scales.sub[0]);
-    dot[r] = SetInt(-Strip::kOffset * x[r]->sums[1]);
+    dot[r] = SetInt(-Strip::kOffset * x[r]->half_sums[1]);
   });
   DotHalf<Strip, 1, kRows>(strip, x, dot);
   Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
@@ -92,8 +92,8 @@ template <typename Unit, int kRows>
     const F32x16 t = Fma(ToFloats(dot[r]), scales.sub[1], scaled[r]);
     sum[r] = Fma(t, Mul(scales.d, scale), sum[r]);
     if constexpr (RuleOf<Unit>() == Rule::kSubMin) {
-      const F32x16 u = Fma(scales.min[1], Set1(static_cast<float>(x[r]->sums[1])),
-                           Mul(scales.min[0], Set1(static_cast<float>(x[r]->sums[0]))));
+      const F32x16 u = Fma(scales.min[1], Set1(static_cast<float>(x[r]->half_sums[1])),
+                           Mul(scales.min[0], Set1(static_cast<float>(x[r]->half_sums[0]))));
       sum[r] = Fma(u, Mul(scales.m, scale), sum[r]);
     }
   });
