@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/testing/gguf_writer.h"
+#include "engine/gguf/gguf_writer.h"
 #include "engine/testing/model_maker.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/testing/gguf_writer.h"
+#include "engine/gguf/gguf_writer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

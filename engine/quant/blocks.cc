@@ -19,4 +19,12 @@ void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8
   }
 }
 
+void PackQ4KScales(const uint8_t scales[8], const uint8_t mins[8], uint8_t packed[12]) {
+  for (int j = 0; j < 4; ++j) {
+    packed[j] = static_cast<uint8_t>(scales[j] | (scales[4 + j] >> 4) << 6);
+    packed[4 + j] = static_cast<uint8_t>(mins[j] | (mins[4 + j] >> 4) << 6);
+    packed[8 + j] = static_cast<uint8_t>((scales[4 + j] & 15) | (mins[4 + j] & 15) << 4);
+  }
+}
+
 }  // namespace baton

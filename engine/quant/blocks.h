@@ -176,6 +176,7 @@ void UnpackQ3KScales(const uint8_t packed[12], int8_t scales[16]);
 // minimums 0-3 those of bytes 4-7. Scale and minimum 4 + i have their bits 0-3 in the low and high
 // nibble of byte 8 + i, and their bits 4-5 in the top two bits of bytes i and 4 + i.
 void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]);
+void PackQ4KScales(const uint8_t scales[8], const uint8_t mins[8], uint8_t packed[12]);
 
 }  // namespace baton
 

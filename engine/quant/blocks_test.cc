@@ -42,5 +42,18 @@ TEST(BlocksTest, Q4KScalesUnpackWhatWasPacked) {
   }
 }
 
+TEST(BlocksTest, Q4KScalesComeBackAsTheyWerePacked) {
+  const uint8_t scales[8] = {0, 63, 21, 42, 63, 0, 17, 48};
+  const uint8_t mins[8] = {63, 1, 2, 40, 15, 16, 33, 62};
+  uint8_t packed[12];
+  PackQ4KScales(scales, mins, packed);
+  uint8_t found_scales[8], found_mins[8];
+  UnpackQ4KScales(packed, found_scales, found_mins);
+  for (int j = 0; j < 8; ++j) {
+    EXPECT_EQ(found_scales[j], scales[j]) << j;
+    EXPECT_EQ(found_mins[j], mins[j]) << j;
+  }
+}
+
 }  // namespace
 }  // namespace baton

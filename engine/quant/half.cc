@@ -64,4 +64,10 @@ float BFloat16ToFloat(uint16_t value) {
   return std::bit_cast<float>(static_cast<uint32_t>(value) << 16);
 }
 
+uint16_t FloatToBFloat16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const bool is_nan = (bits & 0x7FFFFFFF) > kFloatInfinity;
+  return static_cast<uint16_t>(is_nan ? bits >> 16 | 0x40 : ShiftRounded(bits, 16));
+}
+
 }  // namespace baton

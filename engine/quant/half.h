@@ -13,6 +13,8 @@ float HalfToFloat(uint16_t half);
 uint16_t FloatToHalf(float value);
 
 float BFloat16ToFloat(uint16_t value);
+// Rounds as FloatToHalf does.
+uint16_t FloatToBFloat16(float value);
 
 }  // namespace baton
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include "gtest/gtest.h"
 
@@ -88,6 +89,15 @@ TEST(BFloat16Test, IsTheUpperHalfOfAFloat) {
   EXPECT_EQ(BFloat16ToFloat(0xC2F7), -123.5f);
   EXPECT_EQ(Bits(BFloat16ToFloat(0x0001)), 0x00010000u);
   EXPECT_EQ(Bits(BFloat16ToFloat(0xFF81)), 0xFF810000u);
+}
+
+TEST(HalfTest, BFloat16RoundsToNearestEven) {
+  EXPECT_EQ(FloatToBFloat16(1.0f), 0x3F80);
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x3F808000u)), 0x3F80);
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x3F818000u)), 0x3F82);
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0xBF808001u)), 0xBF81);
+  EXPECT_EQ(FloatToBFloat16(std::numeric_limits<float>::max()), 0x7F80);
+  EXPECT_EQ(FloatToBFloat16(std::bit_cast<float>(0x7F800001u)), 0x7FC0);
 }
 
 }  // namespace

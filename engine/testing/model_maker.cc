@@ -11,10 +11,11 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/gguf/gguf_writer.h"
 #include "engine/quant/blocks.h"
 #include "engine/quant/dequantize.h"
 #include "engine/quant/half.h"
-#include "engine/testing/gguf_writer.h"
+#include "engine/quant/quantize.h"
 
 namespace baton {
 namespace {
@@ -84,16 +85,7 @@ void FillQuantBlock(const BlockScales& scales, uint32_t bytes, uint32_t elements
   }
 }
 
-void StoreFloat(TensorType type, float value, uint8_t* out) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (type == TensorType::kF32) {
-    StoreU32(bits, out);
-  } else if (type == TensorType::kF16) {
-    StoreU16(FloatToHalf(value), out);
-  } else {
-    StoreU16(static_cast<uint16_t>(bits >> 16), out);
-  }
-}
+void StoreF32(float value, uint8_t* out) { StoreU32(std::bit_cast<uint32_t>(value), out); }
 
 bool IsFloatType(TensorType type) { return TraitsOf(type).block_elements == 1; }
 
@@ -131,7 +123,7 @@ class TensorAdder {
   void AddVector(const std::string& name, uint64_t size, float low, float high) {
     Add(name, TensorType::kF32, {size}, [size, low, high](Random* random, uint8_t* out) {
       for (uint64_t i = 0; i < size; ++i) {
-        StoreFloat(TensorType::kF32, random->Uniform(low, high), out + 4 * i);
+        StoreF32(random->Uniform(low, high), out + 4 * i);
       }
     });
   }
@@ -141,7 +133,7 @@ class TensorAdder {
     Add(name, TensorType::kF32, {size}, [size, last](Random*, uint8_t* out) {
       for (uint64_t i = 0; i < size; ++i) {
         const float share = size > 1 ? static_cast<float>(i) / static_cast<float>(size - 1) : 0.0f;
-        StoreFloat(TensorType::kF32, 1.0f + (last - 1.0f) * share, out + 4 * i);
+        StoreF32(1.0f + (last - 1.0f) * share, out + 4 * i);
       }
     });
   }
@@ -382,9 +374,9 @@ void FillRandomBlocks(TensorType type, size_t elements, float rms, Random* rando
   const TypeTraits& traits = TraitsOf(type);
   if (IsFloatType(type)) {
     const float bound = rms * std::sqrt(3.0f);  // a uniform distribution has this rms
-    for (size_t i = 0; i < elements; ++i) {
-      StoreFloat(type, random->Uniform(-bound, bound), out + i * traits.block_bytes);
-    }
+    std::vector<float> weights(elements);
+    for (float& weight : weights) weight = random->Uniform(-bound, bound);
+    Quantize(type, weights.data(), elements, out);
     return;
   }
   const auto* scales = std::find_if(std::begin(kBlockScales), std::end(kBlockScales),

@@ -1,4 +1,4 @@
-#include "engine/testing/gguf_writer.h"
+#include "engine/gguf/gguf_writer.h"
 
 #include <fstream>
 #include <sstream>

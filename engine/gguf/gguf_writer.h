@@ -1,6 +1,6 @@
-// Writes GGUF files for tests: good ones, and ones that are broken on purpose.
-#ifndef BATON_ENGINE_TESTING_GGUF_WRITER_H_
-#define BATON_ENGINE_TESTING_GGUF_WRITER_H_
+// Writes GGUF files: those that tools make, and for tests ones that are broken on purpose.
+#ifndef BATON_ENGINE_GGUF_GGUF_WRITER_H_
+#define BATON_ENGINE_GGUF_GGUF_WRITER_H_
 
 #include <cstdint>
 #include <functional>
@@ -20,7 +20,7 @@ namespace baton {
 using TensorFill =
     std::function<absl::Status(uint64_t first_row, uint64_t row_count, uint8_t* out)>;
 
-// Everything of the container that can be wrong; the defaults are right.
+// Everything of the container that can be wrong; the defaults are right. For tests.
 struct GgufFlaws {
   std::string magic = "GGUF";
   uint32_t version = 3;
@@ -74,8 +74,10 @@ class GgufWriter {
   // The whole file. For small ones.
   std::string Bytes() const;
   // Writes the file, tensor by tensor, with a few MiB of memory per thread; tensors without data
-  // stay holes on disk. The first error of a fill ends it.
-  absl::Status Write(const std::string& path, int thread_count = 1) const;
+  // stay holes on disk. The first error of a fill ends it. `written`, if there is one, is called
+  // with the index of each tensor after its data, on the caller's thread.
+  absl::Status Write(const std::string& path, int thread_count = 1,
+                     const std::function<void(size_t tensor)>& written = nullptr) const;
 
  private:
   // Of every tensor, from the start of the data; the last element is the end of the data.
@@ -89,4 +91,4 @@ class GgufWriter {
 
 }  // namespace baton
 
-#endif  // BATON_ENGINE_TESTING_GGUF_WRITER_H_
+#endif  // BATON_ENGINE_GGUF_GGUF_WRITER_H_

@@ -1,4 +1,4 @@
-#include "engine/testing/gguf_writer.h"
+#include "engine/gguf/gguf_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -260,7 +260,8 @@ std::string GgufWriter::Bytes() const {
   return out;
 }
 
-absl::Status GgufWriter::Write(const std::string& path, int thread_count) const {
+absl::Status GgufWriter::Write(const std::string& path, int thread_count,
+                               const std::function<void(size_t tensor)>& written) const {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create '", path, "'"));
   const FdCloser closer{fd};
@@ -271,6 +272,7 @@ absl::Status GgufWriter::Write(const std::string& path, int thread_count) const 
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (tensors_[i].fill == nullptr) continue;
     RETURN_IF_ERROR(data.Write(tensors_[i], header.size() + offsets[i]));
+    if (written != nullptr) written(i);
   }
   const uint64_t size = flaws.file_size.value_or(header.size() + offsets.back());
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) {
