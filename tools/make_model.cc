@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
   CLI::App app("Writes a random model of the llama architecture.");
   baton::ModelOptions options = TinyShape();
   std::string type = "Q4_0";
+  bool pure = false;
   std::string out;
   app.add_option_function<std::string>(
          "--shape",
@@ -70,9 +71,10 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"tiny", "tinyllama"}))
       ->trigger_on_parse();
   AddShapeFlags(app, options);
-  app.add_option("--type", type, "tensor type of all matrices, or a mix as llama.cpp has it")
+  app.add_option("--type", type, "what llama-quantize makes of this type")
       ->check(CLI::IsMember(FileTypeNames(), CLI::ignore_case))
       ->capture_default_str();
+  app.add_flag("--pure", pure, "this type for all matrices, the output's too");
   app.add_option("--out", out, "the file to write")->required()->check([](const std::string& path) {
     return path.empty() ? "the path is empty" : "";
   });
@@ -81,7 +83,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  options.mix = baton::FindFileType(type);
+  const baton::FileType* file_type = baton::FindFileType(type);
+  options.type = file_type->matrix;
+  if (!pure) options.mix = file_type;
   const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out),
                                                 std::max(1u, std::thread::hardware_concurrency()));
   if (!status.ok()) {

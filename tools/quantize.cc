@@ -14,6 +14,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/quant/file_type.h"
 #include "tools/quantize_file.h"
 
 namespace {
@@ -85,14 +86,14 @@ class ErrorTable {
   int count_ = 0;
 };
 
-absl::Status Run(const std::string& in, const std::string& out, const std::string& type,
+absl::Status Run(const std::string& in, const std::string& out, const baton::FileType& file_type,
                  int thread_count) {
   const absl::StatusOr<baton::GgufFile> file = baton::GgufFile::Read(in);
   if (!file.ok()) return file.status();
   ErrorTable table;
   table.PrintHead();
   const absl::Status status =
-      baton::QuantizeFile(*file, out, *baton::FindFileType(type), thread_count,
+      baton::QuantizeFile(*file, out, file_type, thread_count,
                           [&table](const baton::QuantizedTensor& tensor) { table.Print(tensor); });
   if (status.ok()) table.PrintTotal();
   return status;
@@ -103,22 +104,26 @@ absl::Status Run(const std::string& in, const std::string& out, const std::strin
 int main(int argc, char** argv) {
   CLI::App app("Quantizes a model and prints the error that this makes.");
   std::string in, out, type;
+  bool pure = false;
   int thread_count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   app.add_option("IN", in, "a GGUF file of any type that Baton reads")->required();
   app.add_option("OUT", out, "the file to write")->required();
   app.add_option("TYPE", type,
-                 "of all matrices, or a mix as llama.cpp has it; rows that the blocks of a K type "
-                 "do not divide take the next type of blocks of 32")
+                 "as llama-quantize has it; rows that the blocks of a K type do not divide take "
+                 "the next type of blocks of 32")
       ->required()
       ->check(CLI::IsMember(Choices(), CLI::ignore_case));
+  app.add_flag("--pure", pure, "this type for all matrices, the output's too");
   app.add_option("-t,--threads", thread_count)->check(CLI::PositiveNumber)->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  baton::FileType file_type = *baton::FindFileType(type);
+  if (pure) file_type = baton::PureFileType(file_type.matrix);
   const absl::Status status =
-      Run(FromWorkingDirectory(in), FromWorkingDirectory(out), type, thread_count);
+      Run(FromWorkingDirectory(in), FromWorkingDirectory(out), file_type, thread_count);
   if (!status.ok()) {
     std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
     return 1;

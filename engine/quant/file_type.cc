@@ -10,24 +10,25 @@
 namespace baton {
 namespace {
 
-constexpr FileType Pure(const char* name, uint32_t id, TensorType type) {
-  return {name, id, type, type, type, type};
+// Every matrix but the output's.
+constexpr FileType Plain(const char* name, uint32_t id, TensorType type, TensorType output) {
+  return {name, id, type, output, type, type};
 }
 
 constexpr FileType kFileTypes[] = {
-    Pure("F32", 0, TensorType::kF32),
-    Pure("F16", 1, TensorType::kF16),
-    Pure("BF16", 32, TensorType::kBF16),
-    Pure("Q4_0", 2, TensorType::kQ4_0),
-    Pure("Q4_1", 3, TensorType::kQ4_1),
-    Pure("Q5_0", 8, TensorType::kQ5_0),
-    Pure("Q5_1", 9, TensorType::kQ5_1),
-    Pure("Q8_0", 7, TensorType::kQ8_0),
-    Pure("Q2_K", 10, TensorType::kQ2_K),
-    Pure("Q3_K", 11, TensorType::kQ3_K),
-    Pure("Q4_K", 14, TensorType::kQ4_K),
-    Pure("Q5_K", 16, TensorType::kQ5_K),
-    Pure("Q6_K", 18, TensorType::kQ6_K),
+    Plain("F32", 0, TensorType::kF32, TensorType::kF32),
+    Plain("F16", 1, TensorType::kF16, TensorType::kF16),
+    Plain("BF16", 32, TensorType::kBF16, TensorType::kBF16),
+    Plain("Q4_0", 2, TensorType::kQ4_0, TensorType::kQ6_K),
+    Plain("Q4_1", 3, TensorType::kQ4_1, TensorType::kQ6_K),
+    Plain("Q5_0", 8, TensorType::kQ5_0, TensorType::kQ6_K),
+    Plain("Q5_1", 9, TensorType::kQ5_1, TensorType::kQ6_K),
+    Plain("Q8_0", 7, TensorType::kQ8_0, TensorType::kQ8_0),
+    Plain("Q2_K", 10, TensorType::kQ2_K, TensorType::kQ6_K),
+    Plain("Q3_K", 11, TensorType::kQ3_K, TensorType::kQ6_K),
+    Plain("Q4_K", 14, TensorType::kQ4_K, TensorType::kQ6_K),
+    Plain("Q5_K", 16, TensorType::kQ5_K, TensorType::kQ6_K),
+    Plain("Q6_K", 18, TensorType::kQ6_K, TensorType::kQ6_K),
     {"Q4_K_M", 15, TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ5_K, TensorType::kQ6_K},
     {"Q5_K_M", 17, TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kQ6_K, TensorType::kQ6_K},
 };
@@ -86,10 +87,10 @@ const FileType* FindFileType(absl::string_view name) {
   return nullptr;
 }
 
-const FileType& PureFileType(TensorType type) {
+FileType PureFileType(TensorType type) {
   const FileType* file_type = FindFileType(TraitsOf(type).name);
   CHECK(file_type != nullptr);
-  return *file_type;
+  return Plain(file_type->name, file_type->id, type, type);
 }
 
 bool IsQuantizable(absl::string_view name, int dim_count) {

@@ -1,9 +1,9 @@
-// What a whole file is quantized to: one tensor type for every matrix, or a mix of several.
+// What a whole file is quantized to: one tensor type for most matrices, and others for those that
+// gain most from more bits.
 //
-// Ids, mixes and fallbacks are those of llama.cpp's llama-quantize, so a file made here has the
-// types that one of the same name has elsewhere; a tensor type's own name means what
-// `llama-quantize --pure` makes of it. Left out: its exceptions for single models (Falcon, the
-// 70B and 8-expert ones).
+// Names, ids, mixes and fallbacks are those of llama.cpp's llama-quantize, so a file made here has
+// the types that one of the same name has elsewhere. Two differences: Q3_K, Q4_K and Q5_K are not
+// short for a mix, and there are no exceptions for single models (Falcon, 70B, 8 experts).
 #ifndef BATON_ENGINE_QUANT_FILE_TYPE_H_
 #define BATON_ENGINE_QUANT_FILE_TYPE_H_
 
@@ -27,8 +27,8 @@ struct FileType {
 absl::Span<const FileType> AllFileTypes();
 // Null when there is none. Upper and lower case are one.
 const FileType* FindFileType(absl::string_view name);
-// The one with this type for every matrix.
-const FileType& PureFileType(TensorType type);
+// Has this type for every matrix, the output's too.
+FileType PureFileType(TensorType type);
 
 // What a mix must know of the model.
 struct MixContext {

@@ -26,7 +26,9 @@ TEST(FileTypeTest, NamesAndIdsAreDistinct) {
   EXPECT_EQ(FindFileType("q4_k_m"), FindFileType("Q4_K_M"));
   EXPECT_EQ(FindFileType("Q9_9"), nullptr);
   for (const TypeTraits& traits : AllTypeTraits()) {
-    EXPECT_STREQ(PureFileType(traits.type).name, traits.name);
+    const FileType pure = PureFileType(traits.type);
+    EXPECT_STREQ(pure.name, traits.name);
+    EXPECT_EQ(pure.output, traits.type);
   }
 }
 
@@ -51,7 +53,9 @@ TEST(FileTypeTest, OutputIsTheEmbeddingWhereItIsTied) {
   EXPECT_EQ(Choose("Q4_K_M", "output.weight"), TensorType::kQ6_K);
   EXPECT_EQ(Choose("Q4_K_M", "token_embd.weight"), TensorType::kQ4_K);
   EXPECT_EQ(Choose("Q4_K_M", "token_embd.weight", kWide, {22, true}), TensorType::kQ6_K);
-  EXPECT_EQ(Choose("Q4_K", "output.weight"), TensorType::kQ4_K);
+  EXPECT_EQ(Choose("Q4_0", "output.weight"), TensorType::kQ6_K);
+  EXPECT_EQ(Choose("Q4_0", "token_embd.weight", 576, {22, true}), TensorType::kQ8_0);
+  EXPECT_EQ(Choose("F16", "output.weight"), TensorType::kF16);
 }
 
 TEST(FileTypeTest, RowsThatBlocksDoNotDivideFallBack) {

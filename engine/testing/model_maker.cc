@@ -99,7 +99,7 @@ int HeadSize(const ModelOptions& options) {
   return options.head_size > 0 ? options.head_size : options.width / options.head_count;
 }
 
-const FileType& ChosenFileType(const ModelOptions& options) {
+FileType ChosenFileType(const ModelOptions& options) {
   return options.mix != nullptr ? *options.mix : PureFileType(options.type);
 }
 

@@ -7,6 +7,8 @@ import struct
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B",
             10: "<Q", 11: "<q", 12: "<d"}
+_I32 = 5
+_F32 = 6
 _STRING = 8
 _ARRAY = 9
 _DEFAULT_ALIGNMENT = 32
@@ -75,6 +77,13 @@ class GgufEdit:
         for tensor, following in zip(in_order, in_order[1:] + [None]):
             tensor.end = following.begin if following else len(self.data)
 
+    @classmethod
+    def empty(cls):
+        """A file without values and tensors."""
+        edit = cls.__new__(cls)
+        edit.version, edit.values, edit.tensors, edit.data = 3, {}, {}, bytearray()
+        return edit
+
     def _aligned(self, size):
         value = self.values.get("general.alignment")
         alignment = struct.unpack_from("<I", value, 4)[0] if value else _DEFAULT_ALIGNMENT
@@ -89,6 +98,16 @@ class GgufEdit:
     def set_strings(self, key, texts):
         self.values[key] = (struct.pack("<IIQ", _ARRAY, _STRING, len(texts))
                             + b"".join(map(_string, texts)))
+        return self
+
+    def set_integers(self, key, numbers):
+        self.values[key] = struct.pack(f"<IIQ{len(numbers)}i", _ARRAY, _I32, len(numbers),
+                                       *numbers)
+        return self
+
+    def set_floats(self, key, numbers):
+        self.values[key] = struct.pack(f"<IIQ{len(numbers)}f", _ARRAY, _F32, len(numbers),
+                                       *numbers)
         return self
 
     def set_tensor_type(self, name, number):
