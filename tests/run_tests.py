@@ -152,7 +152,7 @@ def run_neon(tally):
 
 
 def run_end_to_end(tally):
-    targets = ["//coordinator", "//worker", "//tools:make_model"]
+    targets = ["//coordinator", "//worker", "//tools:make_model", "//tools:quantize"]
     if bazel("build", "--noshow_progress", "--ui_event_filters=-info", *targets).returncode != 0:
         tally.fail("end-to-end tests", "their programs do not build")
         return

@@ -3,25 +3,17 @@
 //
 //   bazel run //tools:make_model -- --shape tinyllama --type Q4_K_M --out /tmp/model.gguf
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "absl/status/status.h"
 #include "engine/quant/file_type.h"
 #include "engine/testing/model_maker.h"
+#include "tools/command_line.h"
 
 namespace {
-
-// Relative paths count from where the person stands, also under `bazel run`.
-std::string FromWorkingDirectory(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (directory == nullptr || path.front() == '/') return path;
-  return std::string(directory) + "/" + path;
-}
 
 // Small enough to be instant, wide enough for every tensor type.
 baton::ModelOptions TinyShape() {
@@ -78,19 +70,10 @@ int main(int argc, char** argv) {
   app.add_option("--out", out, "the file to write")->required()->check([](const std::string& path) {
     return path.empty() ? "the path is empty" : "";
   });
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  if (const std::optional<int> code = baton::ParseCommandLine(app, argc, argv)) return *code;
   const baton::FileType* file_type = baton::FindFileType(type);
   options.type = file_type->matrix;
   if (!pure) options.mix = file_type;
-  const absl::Status status = baton::WriteModel(options, FromWorkingDirectory(out),
-                                                std::max(1u, std::thread::hardware_concurrency()));
-  if (!status.ok()) {
-    std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
-    return 1;
-  }
-  return 0;
+  return baton::ExitCode(baton::WriteModel(options, baton::FromWorkingDirectory(out),
+                                           std::max(1u, std::thread::hardware_concurrency())));
 }

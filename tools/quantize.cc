@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,16 +15,10 @@
 #include "absl/status/status.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/quant/file_type.h"
+#include "tools/command_line.h"
 #include "tools/quantize_file.h"
 
 namespace {
-
-// Relative paths count from where the person stands, also under `bazel run`.
-std::string FromWorkingDirectory(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (directory == nullptr || path.empty() || path.front() == '/') return path;
-  return std::string(directory) + "/" + path;
-}
 
 // The file types all of whose tensor types can be written.
 std::vector<std::string> Choices() {
@@ -35,7 +29,7 @@ std::vector<std::string> Choices() {
   return names;
 }
 
-double MiB(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+double ToMiB(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 // A line per tensor, and one for all of them.
 class ErrorTable {
@@ -50,7 +44,7 @@ class ErrorTable {
     const char* to = baton::TraitsOf(tensor.to).name;
     const std::string types = tensor.from == tensor.to ? from : std::string(from) + " -> " + to;
     std::printf("%-32s %-20s %-13s %8.2f MiB", tensor.name.c_str(), tensor.shape.c_str(),
-                types.c_str(), MiB(tensor.bytes));
+                types.c_str(), ToMiB(tensor.bytes));
     if (tensor.from == tensor.to) {
       std::printf(" %10s %10s\n", "copied", "");
     } else {
@@ -70,7 +64,7 @@ class ErrorTable {
     std::snprintf(bits, sizeof(bits), "%.2f bits each",
                   8.0 * static_cast<double>(total_.bytes) / static_cast<double>(total_.elements));
     std::printf("%-32s %-20s %-13s %8.2f MiB", (std::to_string(count_) + " tensors").c_str(), bits,
-                "", MiB(total_.bytes));
+                "", ToMiB(total_.bytes));
     PrintError(total_);
   }
 
@@ -115,18 +109,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(Choices(), CLI::ignore_case));
   app.add_flag("--pure", pure, "this type for all matrices, the output's too");
   app.add_option("-t,--threads", thread_count)->check(CLI::PositiveNumber)->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  if (const std::optional<int> code = baton::ParseCommandLine(app, argc, argv)) return *code;
   baton::FileType file_type = *baton::FindFileType(type);
   if (pure) file_type = baton::PureFileType(file_type.matrix);
-  const absl::Status status =
-      Run(FromWorkingDirectory(in), FromWorkingDirectory(out), file_type, thread_count);
-  if (!status.ok()) {
-    std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
-    return 1;
-  }
-  return 0;
+  return baton::ExitCode(Run(baton::FromWorkingDirectory(in), baton::FromWorkingDirectory(out),
+                             file_type, thread_count));
 }

@@ -1,4 +1,4 @@
-"""The tiny random models of these tests: made once per run, by tools/make_model."""
+"""The tiny random models of these tests: made once per run, by tools/make_model and quantize."""
 
 import atexit
 import os
@@ -9,6 +9,7 @@ import harness
 from gguf_edit import GgufEdit
 
 MAKE_MODEL = os.path.join(harness.BIN, "tools", "make_model")
+QUANTIZE = os.path.join(harness.BIN, "tools", "quantize")
 
 LAYERS = 6        # more than the most workers here
 VOCABULARY = 320
@@ -18,16 +19,23 @@ CONTEXT = 1024
 IDENTITY_EDGE_BYTES = 4096
 
 _COMMON = ["--layers", LAYERS, "--vocabulary", VOCABULARY, "--context", CONTEXT]
-# One for each way that weights are held: floats, blocks of 32, blocks of 256, experts.
+# One for each way that weights are held: floats, blocks of 32, blocks of 256, experts. Flags of
+# make_model, and the type that the F32 file is then quantized to.
 MODELS = {
-    "f32": ["--type", "F32", "--width", 128, "--feed-forward", 256, "--seed", 4, *_COMMON],
-    "q4_0": ["--type", "Q4_0", "--width", 192, "--heads", 6, "--feed-forward", 256, "--tied",
-             *_COMMON],
-    "q6_k": ["--type", "Q6_K", "--width", 256, "--feed-forward", 512, *_COMMON],
-    "experts": ["--type", "Q8_0", "--width", 64, "--feed-forward", 96, "--experts", 4, *_COMMON],
+    "f32": (["--width", 128, "--feed-forward", 256, "--seed", 4, *_COMMON], None),
+    "q4_0": (["--width", 192, "--heads", 6, "--feed-forward", 256, "--tied", *_COMMON], "Q4_0"),
+    "q4_k_m": (["--width", 256, "--feed-forward", 512, *_COMMON], "Q4_K_M"),
+    "experts": (["--width", 64, "--feed-forward", 96, "--experts", 4, *_COMMON], "Q8_0"),
 }
 
 _directory = None
+
+
+def _run(*words):
+    command = list(map(str, words))
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stdout}")
 
 
 def path(recipe):
@@ -38,10 +46,12 @@ def path(recipe):
         atexit.register(_directory.cleanup)
     file = os.path.join(_directory.name, recipe + ".gguf")
     if not os.path.exists(file):
-        command = [MAKE_MODEL, *map(str, MODELS[recipe]), "--out", file]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)}: {done.stdout}")
+        flags, quantized = MODELS[recipe]
+        floats = file + ".f32" if quantized else file
+        _run(MAKE_MODEL, "--type", "F32", *flags, "--out", floats)
+        if quantized:
+            _run(QUANTIZE, floats, file, quantized)
+            os.remove(floats)
     return file
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """End-to-end tests: the built coordinator and worker as a person runs them.
 
-    bazel build //coordinator //worker //tools:make_model
+    bazel build //coordinator //worker //tools:make_model //tools:quantize
     tests/e2e/run.py [-k PATTERN] [--results FILE]
 
-Needs Python's standard library alone. One line per case; exit code 1 when one failed.
+Needs Python's standard library alone; what tests/fetch-oracles fetches to compare tokenizers with.
+One line per case; exit code 1 when one failed.
 """
 
 import argparse
