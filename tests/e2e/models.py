@@ -20,12 +20,15 @@ IDENTITY_EDGE_BYTES = 4096
 
 _COMMON = ["--layers", LAYERS, "--vocabulary", VOCABULARY, "--context", CONTEXT]
 # One for each way that weights are held: floats, blocks of 32, blocks of 256, experts. Flags of
-# make_model, and the type that the F32 file is then quantized to.
+# make_model (with seeds whose models do not say one thing alone), and the type that the F32 file is
+# then quantized to.
 MODELS = {
-    "f32": (["--width", 128, "--feed-forward", 256, "--seed", 4, *_COMMON], None),
-    "q4_0": (["--width", 192, "--heads", 6, "--feed-forward", 256, "--tied", *_COMMON], "Q4_0"),
-    "q4_k_m": (["--width", 256, "--feed-forward", 512, *_COMMON], "Q4_K_M"),
-    "experts": (["--width", 64, "--feed-forward", 96, "--experts", 4, *_COMMON], "Q8_0"),
+    "f32": (["--width", 128, "--feed-forward", 256, "--seed", 8, *_COMMON], None),
+    "q4_0": (["--width", 192, "--heads", 6, "--feed-forward", 256, "--tied", "--seed", 5,
+              *_COMMON], "Q4_0"),
+    "q4_k_m": (["--width", 256, "--feed-forward", 512, "--seed", 6, *_COMMON], "Q4_K_M"),
+    "experts": (["--width", 64, "--feed-forward", 96, "--experts", 4, "--seed", 5, *_COMMON],
+                "Q8_0"),
 }
 
 _directory = None

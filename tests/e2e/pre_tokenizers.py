@@ -1,9 +1,9 @@
-"""How models split text before BPE, by the name in tokenizer.ggml.pre: their tokenizer.json's own words.
+"""How models split text before BPE, by the name in tokenizer.ggml.pre, in their publishers' words.
 
 Each entry is the "pre_tokenizer" of the model's published tokenizer.json, as Hugging Face's library
 reads it. Where llama.cpp, whose files people have, splits otherwise, the entry is what follows from
-its rule, and says why. Normalizers (NFC in qwen2, command-r and mpt) are left out for all: llama.cpp
-does not normalize, and the ids of its files' users are made without.
+its rule, and says why. Normalizers (NFC in qwen2, command-r and mpt) are left out for all:
+llama.cpp does not normalize, and neither must what reads its files.
 """
 
 # The library's ByteLevel, which with use_regex splits as GPT-2 does.
@@ -21,14 +21,14 @@ def sequence(*parts):
 
 
 _GPT2_REGEX = (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
-# Published with (?i:'s|'t|'re|'ve|'m|'ll|'d), whose 's also takes U+017F, the long s. llama.cpp lists
-# the ASCII letters: it has no case folding.
+# Published with (?i:'s|'t|'re|'ve|'m|'ll|'d), whose 's also takes U+017F, the long s. llama.cpp
+# lists the ASCII letters: it has no case folding.
 _CONTRACTIONS = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 _LLAMA3_REGEX = (_CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
                  r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 _QWEN2_REGEX = _LLAMA3_REGEX.replace(r"\p{N}{1,3}", r"\p{N}")
-# Published as [\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+. llama.cpp matches rules without \p against
-# a text whose white space is all U+000B, so what of it lies in the class does not count.
+# Published as [\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF]+. llama.cpp matches rules without \p
+# against a text whose white space is all U+000B, so what of it lies in the class does not count.
 _DEEPSEEK_CJK = "(?:(?!\\s)[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF])+"
 
 BPE = {

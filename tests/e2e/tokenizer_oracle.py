@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Trains small vocabularies and tokenizes with them, by Hugging Face's tokenizers and Google's
-sentencepiece: what test_tokenizers.py compares with. Runs in the environment of tests/fetch-oracles.
+sentencepiece, for test_tokenizers.py. Runs in the environment of tests/fetch-oracles.
 
 Reads one JSON object from stdin, {"train": [text], "texts": [text], "marked": [text]}, and writes
 {"bpe": {"tokens", "merges", "expected": {name: ids per text}},
