@@ -24,7 +24,7 @@ class Lines(unittest.TestResult):
     def __init__(self):
         super().__init__()
         self.names = {"passed": [], "failed": [], "skipped": []}
-        self._started = 0.0
+        self._started = time.monotonic()  # a class may be skipped before any case starts
         self._case_failed = False
 
     @staticmethod
