@@ -68,7 +68,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
                "listen beyond this machine: links are not encrypted, and anybody may connect");
   app.add_option("-t,--threads", flags.threads, "compute threads (default: one per core)")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--isa", flags.isa, "scalar, avx2, avx512 or neon (default: the best here)");
+  app.add_option("--isa", flags.isa,
+                 "scalar, avx2, avxvnni, avx512 or neon\n(default: the best here)");
   app.add_flag("-v,--verbose", flags.verbose, "log what happens");
   app.add_option("--lifeline", flags.lifeline, "a descriptor whose other end is our parent's")
       ->group("");

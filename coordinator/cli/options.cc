@@ -99,7 +99,8 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
                  "most prompt tokens in one step (default: chosen by the scheduler)")
       ->type_name("N")
       ->group(group);
-  app.add_option("--isa", flags.isa, "scalar, avx2, avx512 or neon (default: the best here)")
+  app.add_option("--isa", flags.isa,
+                 "scalar, avx2, avxvnni, avx512 or neon\n(default: the best here)")
       ->type_name("NAME")
       ->group(group);
   app.add_option("--cache-type", flags.cache_type, "stored K and V: f16, f32 or q8_0 (default f16)")

@@ -10,11 +10,11 @@
 
 namespace baton {
 
-enum class Isa { kScalar, kAvx2, kAvx512, kNeon };
+enum class Isa { kScalar, kAvx2, kAvxVnni, kAvx512, kNeon };
 
-const char* IsaName(Isa isa);  // "scalar", "avx2", "avx512", "neon"
-// AVX2 means AVX2, FMA and F16C; AVX-512 means F, BW, DQ, VL and VNNI; NEON means ARMv8.2 with dot
-// products.
+const char* IsaName(Isa isa);  // "scalar", "avx2", "avxvnni", "avx512", "neon"
+// AVX2 means AVX2, FMA and F16C; AVX-VNNI adds itself to these; AVX-512 means F, BW, DQ, VL and
+// VNNI; NEON means ARMv8.2 with dot products.
 bool CpuSupports(Isa isa);
 // The slowest first: scalar always, the last one is the best.
 std::vector<Isa> SupportedIsas();

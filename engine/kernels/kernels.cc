@@ -15,6 +15,7 @@ const Kernels& KernelsFor(Isa isa) {
   CHECK(CpuSupports(isa));
 #if defined(__x86_64__)
   if (isa == Isa::kAvx2) return Avx2Kernels();
+  if (isa == Isa::kAvxVnni) return AvxVnniKernels();
   if (isa == Isa::kAvx512) return Avx512Kernels();
 #elif defined(__aarch64__)
   if (isa == Isa::kNeon) return NeonKernels();

@@ -1,7 +1,7 @@
 // Every kernel of every instruction set against its scalar twin, bit for bit.
 //
-// Built twice: for the sets that this CPU has, and (kernels_avx512_emulated_test) for the AVX-512
-// source run in emulation.
+// Built for the sets that this CPU has, and once more each for the AVX-512 and the AVX-VNNI source
+// run in emulation.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -17,16 +17,20 @@
 #include "engine/kernels/scalar/scalar.h"
 #include "engine/quant/dequantize.h"
 #include "gtest/gtest.h"
-#ifdef BATON_TEST_EMULATED_AVX512
+#if defined(BATON_TEST_EMULATED_AVX512)
 #include "engine/kernels/avx512/kernels.h"
+#elif defined(BATON_TEST_EMULATED_AVX_VNNI)
+#include "engine/kernels/avx2/kernels.h"
 #endif
 
 namespace baton {
 namespace {
 
 std::vector<const Kernels*> FastKernels() {
-#ifdef BATON_TEST_EMULATED_AVX512
+#if defined(BATON_TEST_EMULATED_AVX512)
   return {&Avx512Kernels()};
+#elif defined(BATON_TEST_EMULATED_AVX_VNNI)
+  return {&AvxVnniKernels()};
 #else
   std::vector<const Kernels*> all;
   for (Isa isa : SupportedIsas()) {

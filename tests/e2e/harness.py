@@ -154,16 +154,18 @@ def instruction_sets():
     flags = set()
     with open("/proc/cpuinfo") as file:
         for line in file:
-            if line.startswith("flags"):
+            if line.startswith(("flags", "Features")):
                 flags = set(line.split())
                 break
-    sets = ["scalar"]
-    if {"avx2", "fma", "f16c"} <= flags:
-        sets.append("avx2")
-    if {"avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq",
-            "avx512_vnni"} <= flags:
-        sets.append("avx512")
-    return sets
+    avx2 = {"avx2", "fma", "f16c"}
+    needs = {
+        "scalar": set(),
+        "avx2": avx2,
+        "avxvnni": avx2 | {"avx_vnni"},
+        "avx512": avx2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni"},
+        "neon": {"asimddp"},
+    }
+    return [name for name, needed in needs.items() if needed <= flags]
 
 
 class EndToEndTest(unittest.TestCase):

@@ -1,5 +1,6 @@
 // Sixteen floats in two AVX2 registers: the lanes of the numeric contract.
-// Include only from files compiled with -mavx2 -mfma -mf16c.
+// Include only from files compiled with -mavx2 -mfma -mf16c. With BATON_AVX_VNNI the same source
+// makes a second set of kernels, under a name of its own.
 #ifndef BATON_ENGINE_KERNELS_AVX2_F32X16_H_
 #define BATON_ENGINE_KERNELS_AVX2_F32X16_H_
 
@@ -7,9 +8,13 @@
 
 #include <cstdint>
 
+#ifdef BATON_AVX_VNNI
+#define BATON_VECTOR_NAMESPACE avxvnni
+#else
 #define BATON_VECTOR_NAMESPACE avx2
+#endif
 
-namespace baton::avx2 {
+namespace baton::BATON_VECTOR_NAMESPACE {
 
 // Sums of attention that are kept in registers at once.
 inline constexpr int kAttentionSums = 4;
@@ -117,6 +122,6 @@ inline void Interleave(float* p, F32x16 even, F32x16 odd) {
   join(p + 16, even.b, odd.b);
 }
 
-}  // namespace baton::avx2
+}  // namespace baton::BATON_VECTOR_NAMESPACE
 
 #endif  // BATON_ENGINE_KERNELS_AVX2_F32X16_H_

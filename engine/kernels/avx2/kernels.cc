@@ -1,5 +1,6 @@
-// The table of AVX2 kernels. Compiled with -mavx2: no inline code of other libraries may be
-// instantiated here, or the linker could keep this copy for CPUs without AVX2.
+// The table of AVX2 kernels, and with BATON_AVX_VNNI that of AVX-VNNI. Compiled with -mavx2: no
+// inline code of other libraries may be instantiated here, or the linker could keep this copy for
+// CPUs without AVX2.
 #include "engine/kernels/avx2/kernels.h"
 
 #include "engine/kernels/avx2/f32x16.h"
@@ -8,7 +9,7 @@
 #include "engine/kernels/vector/float_matmul-inl.h"
 
 namespace baton {
-namespace avx2 {
+namespace BATON_VECTOR_NAMESPACE {
 namespace {
 
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
@@ -59,28 +60,36 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
 }
 
 }  // namespace
-}  // namespace avx2
+}  // namespace BATON_VECTOR_NAMESPACE
 
+namespace target = BATON_VECTOR_NAMESPACE;
+
+#ifdef BATON_AVX_VNNI
+const Kernels& AvxVnniKernels() {
+  constexpr Isa kIsa = Isa::kAvxVnni;
+#else
 const Kernels& Avx2Kernels() {
+  constexpr Isa kIsa = Isa::kAvx2;
+#endif
   static const Kernels kernels = {
-      .isa = Isa::kAvx2,
-      .quantize_row = avx2::QuantizeRow,
-      .matmul = {avx2::FloatMatMul<avx2::WeightF32>, avx2::FloatMatMul<avx2::WeightF16>,
-                 avx2::FloatMatMul<avx2::WeightBF16>, avx2::QuantMatMul<UnitQ4_0>,
-                 avx2::QuantMatMul<UnitQ4_1>, avx2::QuantMatMul<UnitQ5_0>,
-                 avx2::QuantMatMul<UnitQ5_1>, avx2::QuantMatMul<UnitQ8_0>,
-                 avx2::QuantMatMul<UnitQ2_K>, avx2::QuantMatMul<UnitQ3_K>,
-                 avx2::QuantMatMul<UnitQ4_K>, avx2::QuantMatMul<UnitQ5_K>,
-                 avx2::QuantMatMul<UnitQ6_K>},
-      .rms_norm = avx2::RmsNorm,
-      .add = avx2::AddVectors,
-      .add_scaled = avx2::AddScaled,
-      .silu_multiply = avx2::SiluMultiply,
-      .rope_adjacent = avx2::RopeAdjacent,
-      .rope_halves = avx2::RopeHalves,
-      .attend = avx2::AttendTile,
-      .merge_attention = avx2::MergeTile,
-      .to_half = avx2::ToHalf,
+      .isa = kIsa,
+      .quantize_row = target::QuantizeRow,
+      .matmul = {target::FloatMatMul<target::WeightF32>, target::FloatMatMul<target::WeightF16>,
+                 target::FloatMatMul<target::WeightBF16>, target::QuantMatMul<UnitQ4_0>,
+                 target::QuantMatMul<UnitQ4_1>, target::QuantMatMul<UnitQ5_0>,
+                 target::QuantMatMul<UnitQ5_1>, target::QuantMatMul<UnitQ8_0>,
+                 target::QuantMatMul<UnitQ2_K>, target::QuantMatMul<UnitQ3_K>,
+                 target::QuantMatMul<UnitQ4_K>, target::QuantMatMul<UnitQ5_K>,
+                 target::QuantMatMul<UnitQ6_K>},
+      .rms_norm = target::RmsNorm,
+      .add = target::AddVectors,
+      .add_scaled = target::AddScaled,
+      .silu_multiply = target::SiluMultiply,
+      .rope_adjacent = target::RopeAdjacent,
+      .rope_halves = target::RopeHalves,
+      .attend = target::AttendTile,
+      .merge_attention = target::MergeTile,
+      .to_half = target::ToHalf,
   };
   return kernels;
 }

@@ -7,9 +7,10 @@
 
 #include <cstdint>
 
+#include "engine/kernels/avx2/f32x16.h"
 #include "engine/kernels/packed_layout.h"
 
-namespace baton::avx2 {
+namespace baton::BATON_VECTOR_NAMESPACE {
 
 // Scales of eight rows of a strip.
 struct Scales {
@@ -122,6 +123,6 @@ constexpr int QuadsPerRun() {
   return quads;
 }
 
-}  // namespace baton::avx2
+}  // namespace baton::BATON_VECTOR_NAMESPACE
 
 #endif  // BATON_ENGINE_KERNELS_AVX2_QUANT_FORMATS_H_
