@@ -108,8 +108,8 @@ template <typename Unit, int kGroups, int kRows>
   });
 }
 
-// Weights that are to be in the cache when their turn comes, fetched a few lines at a time while
-// others are multiplied.
+// Weights that are to be in the level-2 cache when their turn comes, fetched a few lines at a time
+// while others are multiplied. Nearer distances, and the level-1 cache, were slower.
 class Prefetcher {
  public:
   // [begin, begin + bytes), spread over `steps` calls of Step().
@@ -198,9 +198,10 @@ void QuantGroupPair(const uint8_t* groups, int64_t group_bytes, const MatMulRows
   }
 }
 
-// The same for a group without a pair: there is at most one in a matrix, so it may take longer.
+// One group, row by row of x.
 template <typename Unit>
-void QuantLastGroup(const uint8_t* group, const MatMulRows& rows, float* out, int64_t out_stride) {
+void QuantSingleGroup(const uint8_t* group, const MatMulRows& rows, float* out,
+                      int64_t out_stride) {
   Prefetcher nothing(group, 0, 1);
   for (int64_t r = 0; r < rows.count; ++r) {
     QuantTile<Unit, 1, 1>(group, 0, *rows.quantized, rows.first + r, nothing, out + r * out_stride,
@@ -208,16 +209,21 @@ void QuantLastGroup(const uint8_t* group, const MatMulRows& rows, float* out, in
   }
 }
 
+// A single row runs at the speed of memory, where one ascending stream per thread, left to the
+// hardware's prefetching, is fastest: measured on a Zen 4 core, 26 GB/s against 21 for pairs of
+// groups that are fetched ahead. From two rows on, pairs are at least as fast.
 template <typename Unit>
 void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count,
                  const MatMulRows& rows, float* out, int64_t out_stride) {
   int64_t g = 0;
-  for (; g + 2 <= group_count; g += 2) {
-    QuantGroupPair<Unit>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
-                         out_stride);
+  if (rows.count > 1) {
+    for (; g + 2 <= group_count; g += 2) {
+      QuantGroupPair<Unit>(groups + g * group_bytes, group_bytes, rows, out + g * kRowGroup,
+                           out_stride);
+    }
   }
-  if (g < group_count) {
-    QuantLastGroup<Unit>(groups + g * group_bytes, rows, out + g * kRowGroup, out_stride);
+  for (; g < group_count; ++g) {
+    QuantSingleGroup<Unit>(groups + g * group_bytes, rows, out + g * kRowGroup, out_stride);
   }
 }
 
