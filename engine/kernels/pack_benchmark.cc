@@ -1,5 +1,6 @@
 // What a load does with bytes once they are in memory, per type, in file bytes per second on one
-// core: the search for numbers that are not finite, packing; beside them, what copying costs.
+// core: the search for numbers that are not finite, packing; beside them, what copying costs. And
+// what it takes to look up a row of 5632 columns.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "benchmark/benchmark.h"
 #include "engine/kernels/pack_group.h"
 #include "engine/kernels/packed_block.h"
+#include "engine/kernels/packed_matrix.h"
 #include "engine/quant/dequantize.h"
 #include "engine/quant/types.h"
 
@@ -64,6 +66,19 @@ void BM_PackGroup(benchmark::State& state) {
   Report(group, state);
 }
 
+void BM_DequantizeRow(benchmark::State& state) {
+  const Group group = GroupOf(state);
+  auto matrix = PackedMatrix::Create(group.type, kRowGroup, kColumns, ActivationMode::kInt8);
+  if (!matrix.ok()) return state.SkipWithError("no memory");
+  matrix->PackRows(0, kRowGroup, group.rows.data());
+  std::vector<float> row(kColumns);
+  for (auto _ : state) {
+    matrix->DequantizeRow(3, row.data());
+    benchmark::ClobberMemory();
+  }
+  state.SetLabel(TraitsOf(group.type).name);
+}
+
 // Arguments: tensor type id, whether to dequantize.
 void Types(benchmark::internal::Benchmark* benchmark) {
   for (const TypeTraits& traits : AllTypeTraits()) {
@@ -77,6 +92,7 @@ void TypesDequantized(benchmark::internal::Benchmark* benchmark) {
 }
 BENCHMARK(BM_Copy)->Args({static_cast<int64_t>(TensorType::kQ4_0), 0});
 BENCHMARK(BM_FindNonFinite)->Apply(Types);
+BENCHMARK(BM_DequantizeRow)->Apply(Types);
 BENCHMARK(BM_PackGroup)->Apply(Types)->Apply(TypesDequantized);
 
 }  // namespace

@@ -290,43 +290,55 @@ void InterleaveSlowly(const uint8_t* file_rows, int64_t columns, int64_t first_c
   }
 }
 
-void InterleaveFloats(const uint8_t* file_rows, int64_t columns, uint8_t* group) {
-  const int64_t row_bytes = columns * 4;
-  const int64_t whole = columns / kLanes * kLanes;
-  for (int64_t c = 0; c < whole; c += kLanes) {
-    for (int row = 0; row < kRowGroup; row += kLanes) {
-      Words words[kLanes];
-      TransposeWords(file_rows + row * row_bytes + c * 4, row_bytes, 1, words);
-      for (int i = 0; i < kLanes; ++i) {
-        std::memcpy(group + ((c + i) * kRowGroup + row) * 4, &words[i], sizeof(Words));
-      }
+// Calls tile(row, column) for every tile of a group, and gives the first column that is in none. It
+// goes by cache lines of `tile_rows` rows: rows may lie a power of two apart, and a cache holds few
+// such lines at a time.
+template <typename Number, typename Tile>
+int64_t ForEachTile(int64_t columns, int tile_rows, int tile_columns, const Tile& tile) {
+  constexpr int64_t kLineColumns = 64 / sizeof(Number);
+  const int64_t whole = columns / tile_columns * tile_columns;
+  for (int64_t line = 0; line < whole; line += kLineColumns) {
+    const int64_t end = std::min(whole, line + kLineColumns);
+    for (int row = 0; row < kRowGroup; row += tile_rows) {
+      for (int64_t c = line; c < end; c += tile_columns) tile(row, c);
     }
   }
-  InterleaveSlowly<uint32_t>(file_rows, columns, whole, kRowGroup, group);
+  return whole;
+}
+
+void InterleaveFloats(const uint8_t* file_rows, int64_t columns, uint8_t* group) {
+  const int64_t row_bytes = columns * 4;
+  const auto tile = [&](int row, int64_t column) {
+    Words words[kLanes];
+    TransposeWords(file_rows + row * row_bytes + column * 4, row_bytes, 1, words);
+    for (int i = 0; i < kLanes; ++i) {
+      std::memcpy(group + ((column + i) * kRowGroup + row) * 4, &words[i], sizeof(Words));
+    }
+  };
+  const int64_t rest = ForEachTile<float>(columns, kLanes, kLanes, tile);
+  InterleaveSlowly<uint32_t>(file_rows, columns, rest, kRowGroup, group);
 }
 
 // As words first, two columns in each; then the even columns apart from the odd ones.
 void InterleaveHalves(const uint8_t* file_rows, int64_t columns, uint8_t* group) {
   using Halves = uint16_t __attribute__((vector_size(16)));  // a column of eight rows
-  constexpr int kColumns = 2 * kLanes;
   const int64_t row_bytes = columns * 2;
-  const int64_t whole = columns / kColumns * kColumns;
-  for (int64_t c = 0; c < whole; c += kColumns) {
-    for (int row = 0; row < kRowGroup; row += 2 * kLanes) {
-      const uint8_t* rows = file_rows + row * row_bytes + c * 2;
-      Words first[kLanes], second[kLanes];
-      TransposeWords(rows, row_bytes, 1, first);
-      TransposeWords(rows + kLanes * row_bytes, row_bytes, 1, second);
-      for (int i = 0; i < kLanes; ++i) {
-        const Halves a = std::bit_cast<Halves>(first[i]), b = std::bit_cast<Halves>(second[i]);
-        const Halves even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-        const Halves odd = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-        std::memcpy(group + ((c + 2 * i) * kRowGroup + row) * 2, &even, sizeof(even));
-        std::memcpy(group + ((c + 2 * i + 1) * kRowGroup + row) * 2, &odd, sizeof(odd));
-      }
+  const auto tile = [&](int row, int64_t column) {
+    const uint8_t* rows = file_rows + row * row_bytes + column * 2;
+    Words first[kLanes], second[kLanes];
+    TransposeWords(rows, row_bytes, 1, first);
+    TransposeWords(rows + kLanes * row_bytes, row_bytes, 1, second);
+    for (int i = 0; i < kLanes; ++i) {
+      const Halves a = std::bit_cast<Halves>(first[i]), b = std::bit_cast<Halves>(second[i]);
+      const Halves even = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+      const Halves odd = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+      uint8_t* to = group + ((column + 2 * i) * kRowGroup + row) * 2;
+      std::memcpy(to, &even, sizeof(even));
+      std::memcpy(to + 2 * kRowGroup, &odd, sizeof(odd));
     }
-  }
-  InterleaveSlowly<uint16_t>(file_rows, columns, whole, kRowGroup, group);
+  };
+  const int64_t rest = ForEachTile<uint16_t>(columns, 2 * kLanes, 2 * kLanes, tile);
+  InterleaveSlowly<uint16_t>(file_rows, columns, rest, kRowGroup, group);
 }
 
 // Dequantized a few columns at a time, so that the floats between stay in a cache.

@@ -1,12 +1,14 @@
 #include "engine/kernels/packed_matrix.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/kernels/pack_group.h"
 #include "engine/kernels/packed_block.h"
-#include "engine/quant/half.h"
+#include "engine/kernels/packed_layout.h"
+#include "engine/quant/dequantize.h"
 
 namespace baton {
 namespace {
@@ -60,17 +62,26 @@ void PackedMatrix::DequantizeRow(int64_t row, float* out) const {
   CHECK(row >= 0 && row < rows_);
   const uint8_t* bytes = group(row / kRowGroup);
   const int lane = static_cast<int>(row % kRowGroup);
-  for (int64_t i = 0; i < columns_; ++i) {
-    const int64_t at = i * kRowGroup + lane;
-    if (format_ == PackedFormat::kF32) {
-      out[i] = reinterpret_cast<const float*>(bytes)[at];
-    } else if (format_ == PackedFormat::kF16) {
-      out[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
-    } else if (format_ == PackedFormat::kBF16) {
-      out[i] = BFloat16ToFloat(reinterpret_cast<const uint16_t*>(bytes)[at]);
-    } else if (i % 32 == 0) {
-      DequantizePackedBlock(format_, ReadPackedBlock(format_, bytes, i / 32, lane), out + i);
+  if (format_ == PackedFormat::kF32) {
+    const float* floats = reinterpret_cast<const float*>(bytes) + lane;
+    for (int64_t i = 0; i < columns_; ++i) out[i] = floats[i * kRowGroup];
+  } else if (IsFloatFormat(format_)) {
+    DequantizeHalves(reinterpret_cast<const uint16_t*>(bytes) + lane, out);
+  } else {
+    for (int64_t i = 0; i < columns_; i += kStripColumns) {
+      DequantizePackedBlock(format_, ReadPackedBlock(format_, bytes, i / kStripColumns, lane),
+                            out + i);
     }
+  }
+}
+
+void PackedMatrix::DequantizeHalves(const uint16_t* halves, float* out) const {
+  constexpr int64_t kRun = 256;
+  uint16_t run[kRun];
+  for (int64_t first = 0; first < columns_; first += kRun) {
+    const int64_t count = std::min(kRun, columns_ - first);
+    for (int64_t i = 0; i < count; ++i) run[i] = halves[(first + i) * kRowGroup];
+    Dequantize(type_, reinterpret_cast<const uint8_t*>(run), count, out + first);
   }
 }
 

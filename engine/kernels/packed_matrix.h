@@ -48,6 +48,9 @@ class PackedMatrix {
   int64_t group_bytes() const { return group_bytes_; }
 
  private:
+  // A row of halves, kRowGroup apart.
+  void DequantizeHalves(const uint16_t* halves, float* out) const;
+
   TensorType type_ = TensorType::kF32;
   PackedFormat format_ = PackedFormat::kF32;
   int64_t rows_ = 0;

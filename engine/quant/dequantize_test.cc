@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "engine/quant/dequantize_test_vectors.h"
+#include "engine/quant/half.h"
 #include "gtest/gtest.h"
 
 namespace baton {
@@ -57,6 +59,18 @@ constexpr Field kHalfFields[] = {
     {TensorType::kQ4_K, 2, "scale dmin"}, {TensorType::kQ5_K, 0, "scale d"},
     {TensorType::kQ5_K, 2, "scale dmin"}, {TensorType::kQ6_K, 208, "scale d"},
 };
+
+TEST(DequantizeTest, EveryHalfIsAsHalfToFloatSays) {
+  std::vector<uint16_t> halves(1 << 16);
+  std::iota(halves.begin(), halves.end(), 0);
+  std::vector<float> floats(halves.size());
+  Dequantize(TensorType::kF16, reinterpret_cast<const uint8_t*>(halves.data()), halves.size(),
+             floats.data());
+  for (const uint16_t half : halves) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(floats[half]), std::bit_cast<uint32_t>(HalfToFloat(half)))
+        << half;
+  }
+}
 
 struct Bad {
   uint16_t bits;
