@@ -113,8 +113,11 @@ class Cluster {
         if (config.model_identity != SomeIdentity()) {
           return absl::NotFoundError("no file of model " + ShortId(config.model_identity));
         }
-        progress(500, 1000);
-        progress(1000, 1000);
+        while (progress(500, 1000) && endless_loads) std::this_thread::sleep_for(milliseconds(1));
+        if (!progress(1000, 1000)) {
+          ++cancelled_loads;
+          return absl::CancelledError("loading was cancelled");
+        }
         ++loads;
         FakeStageOptions stage = options;
         stage.role = config.role;
@@ -143,6 +146,8 @@ class Cluster {
 
   std::atomic<int> loads{0};
   std::atomic<int> alive{0};
+  std::atomic<bool> endless_loads{false};
+  std::atomic<int> cancelled_loads{0};
   std::vector<std::unique_ptr<WorkerServer>> servers;
 
  private:
@@ -429,9 +434,13 @@ class RawWorker : public testing::Test {
     }
   }
 
-  void Lease() {
+  void StartLease() {
     lease_ = stub_->Configure(&lease_context_);
     lease_->Write(ToWire(config_));
+  }
+
+  void Lease() {
+    StartLease();
     wire::ConfigureEvent event;
     while (lease_->Read(&event)) {
       if (event.has_loaded()) return;
@@ -596,6 +605,33 @@ TEST_F(RawWorker, RefusesALeaseOfALowerEpoch) {
     EXPECT_FALSE(lease->Read(&event));
     EXPECT_THAT(lease->Finish().error_message(), HasSubstr("held by a coordinator of epoch 5"));
   }
+}
+
+TEST_F(RawWorker, EndsALoadThatNobodyWaitsFor) {
+  cluster_.endless_loads = true;
+  StartLease();
+  wire::ConfigureEvent event;
+  ASSERT_TRUE(lease_->Read(&event));
+  EXPECT_TRUE(event.has_progress());
+  lease_context_.TryCancel();
+  lease_->Finish();
+  EXPECT_TRUE(Eventually([&] { return cluster_.cancelled_loads == 1; }));
+}
+
+TEST_F(RawWorker, EndsALoadForALaterCoordinator) {
+  cluster_.endless_loads = true;
+  StartLease();
+  wire::ConfigureEvent event;
+  ASSERT_TRUE(lease_->Read(&event));
+  ++config_.epoch;
+  grpc::ClientContext context;
+  auto later = stub_->Configure(&context);
+  later->Write(ToWire(config_));
+  EXPECT_TRUE(Eventually([&] { return cluster_.cancelled_loads == 1; }));
+  cluster_.endless_loads = false;
+  while (!event.has_loaded()) ASSERT_TRUE(later->Read(&event));
+  context.TryCancel();
+  later->Finish();
 }
 
 TEST_F(RawWorker, RefusesARoleThatCannotBe) {

@@ -39,6 +39,7 @@ class StageLoaderTest : public testing::Test {
     return loader_(config_, [this](uint64_t done, uint64_t total) {
       EXPECT_LE(done, total);
       bytes_done_ = done;
+      return !cancelled_;
     });
   }
   std::string Error() { return std::string(Load().status().message()); }
@@ -46,6 +47,7 @@ class StageLoaderTest : public testing::Test {
   StageConfig config_;
   StageLoader loader_;
   uint64_t bytes_done_ = 0;
+  bool cancelled_ = false;
 };
 
 TEST_F(StageLoaderTest, LoadsItsLayersAndReportsThem) {
@@ -60,6 +62,11 @@ TEST_F(StageLoaderTest, LoadsItsLayersAndReportsThem) {
   const auto output = (*stage)->Forward(batch, {});
   ASSERT_TRUE(output.ok()) << output.status();
   EXPECT_EQ(output->hidden.size(), 2u * config_.width);
+}
+
+TEST_F(StageLoaderTest, EndsWhenNobodyWaits) {
+  cancelled_ = true;
+  EXPECT_EQ(Load().status().code(), absl::StatusCode::kCancelled);
 }
 
 TEST_F(StageLoaderTest, RefusesAnotherModel) {

@@ -68,7 +68,8 @@ class WorkerServerImpl final : public WorkerServer,
   grpc::Status Serve(Edge edge, grpc::ServerContext& context, FrameServerStream& stream) override;
 
   absl::Status TakeLease(const std::shared_ptr<Lease>& lease);
-  absl::Status Load(const std::shared_ptr<Lease>& lease);
+  bool Holds(const std::shared_ptr<Lease>& lease);
+  absl::Status Load(const grpc::ServerContext& context, const std::shared_ptr<Lease>& lease);
   void EndLease(const std::shared_ptr<Lease>& lease);
   absl::StatusOr<std::shared_ptr<StageRunner>> FindRunner(uint64_t epoch);
 
@@ -175,7 +176,7 @@ grpc::Status WorkerServerImpl::Hello(grpc::ServerContext*, const wire::HelloRequ
   return grpc::Status::OK;
 }
 
-grpc::Status WorkerServerImpl::Configure(grpc::ServerContext*, ConfigureStream* stream) {
+grpc::Status WorkerServerImpl::Configure(grpc::ServerContext* context, ConfigureStream* stream) {
   wire::ConfigureRequest request;
   if (!stream->Read(&request)) return ToGrpc(absl::CancelledError("no configuration came"));
   absl::StatusOr<StageConfig> config = FromWire(request, options_.versions);
@@ -184,7 +185,7 @@ grpc::Status WorkerServerImpl::Configure(grpc::ServerContext*, ConfigureStream* 
   lease->config = *std::move(config);
   lease->events.Attach(stream);
   absl::Status status = TakeLease(lease);
-  if (status.ok()) status = Load(lease);
+  if (status.ok()) status = Load(*context, lease);
   while (status.ok() && stream->Read(&request)) {
     status = absl::InvalidArgumentError("a lease is configured once");
   }
@@ -218,19 +219,26 @@ absl::Status WorkerServerImpl::TakeLease(const std::shared_ptr<Lease>& lease) {
   return absl::OkStatus();
 }
 
-absl::Status WorkerServerImpl::Load(const std::shared_ptr<Lease>& lease) {
+bool WorkerServerImpl::Holds(const std::shared_ptr<Lease>& lease) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return lease_ == lease && !stopped_;
+}
+
+absl::Status WorkerServerImpl::Load(const grpc::ServerContext& context,
+                                    const std::shared_ptr<Lease>& lease) {
   std::lock_guard<std::mutex> load_lock(load_mutex_);
   std::mutex progress_mutex;
   auto last_event = std::chrono::steady_clock::now() - kProgressInterval;
   const auto progress = [&](uint64_t done, uint64_t total) {
     std::lock_guard<std::mutex> lock(progress_mutex);
     const auto now = std::chrono::steady_clock::now();
-    if (now - last_event < kProgressInterval && done != total) return;
+    if (now - last_event < kProgressInterval && done != total) return true;
     last_event = now;
     wire::ConfigureEvent event;
     event.mutable_progress()->set_bytes_done(done);
     event.mutable_progress()->set_bytes_total(total);
     lease->events.Write(event);
+    return !context.IsCancelled() && Holds(lease);
   };
   ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, options_.loader(lease->config, progress));
   wire::ConfigureEvent loaded;

@@ -18,7 +18,8 @@
 
 namespace baton {
 
-using ProgressCallback = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
+// False when nobody waits for the stage any more: the loader then ends as Cancelled.
+using ProgressCallback = std::function<bool(uint64_t bytes_done, uint64_t bytes_total)>;
 
 // Loads the stage. Called by one thread at a time; `progress` may be called from any thread until
 // it returns.

@@ -139,6 +139,7 @@ absl::Status Deployment::StartStages(const Options& options, const LoadProgress&
     const int index = static_cast<int>(stages.size());
     stage.progress = [&progress, index](uint64_t bytes_done, uint64_t bytes_total) {
       progress(index, bytes_done, bytes_total);
+      return true;
     };
     ASSIGN_OR_RETURN(auto loaded, LocalStage::Load(model_.file, stage));
     stages.push_back(std::move(loaded));

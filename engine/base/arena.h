@@ -20,7 +20,8 @@ class Arena {
 
  private:
   std::vector<AlignedBuffer> chunks_;
-  size_t left_ = 0;  // of the last chunk
+  size_t left_ = 0;   // of the last chunk
+  size_t total_ = 0;  // of all chunks
 };
 
 }  // namespace baton

@@ -3,6 +3,7 @@
 #define BATON_ENGINE_MODEL_WEIGHTS_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -39,44 +40,60 @@ struct LayerWeights {
   std::vector<FeedForwardWeights> experts;
 };
 
-// Reads slices piece by piece, in parallel, and nothing beside them. Errors: InvalidArgument for a
-// scale or weight that is not finite, naming tensor, block and byte in the file; DataLoss for a
-// file that ends early; ResourceExhausted when memory is not to be had, with the bytes asked for.
-// Not thread-safe.
+// Reads tensors of a file into packed memory: first say what (Add...), then Load() reads all of it,
+// in pieces that the threads share, in the order of the file. Nothing else of the file is read, and
+// what is read is nowhere held twice.
+//
+// Errors: InvalidArgument for a scale or weight that is not finite, naming tensor, block and byte
+// in the file; DataLoss for a file that ends early; ResourceExhausted when memory is not to be had,
+// with the bytes asked for; Cancelled. Not thread-safe.
 class WeightLoader {
  public:
-  // Called between pieces with the bytes read so far, on the loader's own thread; may be null.
-  using Progress = std::function<void(uint64_t bytes_done)>;
+  // Called between pieces with the file bytes done so far, on the thread that called Load(). The
+  // load ends when it returns false. May be null.
+  using Progress = std::function<bool(uint64_t bytes_done)>;
 
   // File and pool must outlive the loader; the arena, which holds the matrices, what it loads.
-  WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena, ActivationMode mode,
-               Progress progress);
+  WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena, ActivationMode mode);
 
-  absl::StatusOr<PackedMatrix> LoadMatrix(const TensorSlice& slice, ActivationMode mode);
-  absl::StatusOr<PackedMatrix> LoadMatrix(const TensorSlice& slice) {
-    return LoadMatrix(slice, mode_);
+  // What `out` points to is filled by Load() and must stay where it is until then. Vectors and
+  // parts of a layer whose slice is empty stay empty.
+  absl::Status AddMatrix(const TensorSlice& slice, ActivationMode mode, PackedMatrix* out);
+  absl::Status AddMatrix(const TensorSlice& slice, PackedMatrix* out) {
+    return AddMatrix(slice, mode_, out);
   }
-  // Empty for an empty slice.
-  absl::StatusOr<std::vector<float>> LoadVector(const TensorSlice& slice);
-  absl::StatusOr<LayerWeights> LoadLayer(const LayerSpec& layer);
+  void AddVector(const TensorSlice& slice, std::vector<float>* out);
+  absl::Status AddLayer(const LayerSpec& layer, LayerWeights* out);
 
-  uint64_t bytes_read() const { return bytes_read_; }
+  // Reads what was added since the last call.
+  absl::Status Load(const Progress& progress = nullptr);
+
+  uint64_t bytes_read() const { return bytes_read_; }  // by all calls
 
  private:
-  absl::StatusOr<Linear> LoadLinear(const LinearSpec& linear);
-  absl::Status LoadPiece(const TensorSlice& slice, int64_t first_row, int64_t rows,
-                         std::vector<uint8_t>& scratch, PackedMatrix* matrix);
-  absl::Status ReadRows(const TensorSlice& slice, int64_t first_row, int64_t rows,
-                        std::vector<uint8_t>& bytes) const;
-  void Count(uint64_t bytes);
+  // Rows of a slice, and where they go: to one of the two.
+  struct Piece {
+    const TensorSlice* slice;
+    int64_t first_row;
+    int64_t rows;
+    PackedMatrix* matrix;
+    std::vector<float>* vector;
+
+    uint64_t offset() const { return slice->offset() + first_row * slice->row_bytes(); }
+    uint64_t bytes() const { return rows * slice->row_bytes(); }
+  };
+
+  absl::Status AddLinear(const LinearSpec& linear, Linear* out);
+  absl::Status LoadPiece(const Piece& piece, std::vector<uint8_t>& buffer) const;
+  absl::Status CheckFinite(const Piece& piece, const uint8_t* bytes) const;
 
   const GgufFile& file_;
   ThreadPool& pool_;
   Arena& arena_;
   const ActivationMode mode_;
-  const Progress progress_;
+  std::deque<TensorSlice> slices_;  // pieces point to them
+  std::vector<Piece> pieces_;
   uint64_t bytes_read_ = 0;
-  std::vector<std::vector<uint8_t>> scratch_;  // by thread
 };
 
 }  // namespace baton

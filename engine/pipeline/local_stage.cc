@@ -79,11 +79,11 @@ absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& fil
                      " KV blocks was asked for, expected at least 1 of each"));
   }
   std::unique_ptr<LocalStage> stage(new LocalStage(std::move(spec), options));
-  RETURN_IF_ERROR(stage->LoadWeights(file));
   ASSIGN_OR_RETURN(
       stage->kv_pool_,
       KvPool::Create(stage->spec_, LayersOf(stage->spec_, options.role.layers),
                      options.numeric.kv_type, options.kv_block_count, options.poison_kv));
+  RETURN_IF_ERROR(stage->LoadWeights(file));
   return stage;
 }
 
@@ -92,29 +92,32 @@ absl::Status LocalStage::LoadWeights(const GgufFile& file) {
   const ActivationMode mode = options_.numeric.activations;
   weight_bytes_ = CountStageBytes(CountModelBytes(spec_), role.layers.begin, role.layers.end,
                                   role.embedding, role.head);
-  WeightLoader::Progress progress;
-  if (options_.progress) {
-    progress = [this](uint64_t bytes) { options_.progress(bytes, weight_bytes_); };
-  }
-  WeightLoader loader(file, pool_, arena_, mode, std::move(progress));
-  ASSIGN_OR_RETURN(const std::vector<float> divisors, loader.LoadVector(spec_.rope.divisors));
+  WeightLoader loader(file, pool_, arena_, mode);
+  std::vector<float> divisors;
+  loader.AddVector(spec_.rope.divisors, &divisors);
+  RETURN_IF_ERROR(loader.Load());
   ASSIGN_OR_RETURN(rope_, Rope::Create(spec_.rope, divisors, spec_.context_length));
   const bool both_ends = role.head && spec_.tied_output;
   if (role.embedding) {
     // Rows that are only looked up keep their bits: they are dequantized exactly anyway.
-    ASSIGN_OR_RETURN(embedding_,
-                     loader.LoadMatrix(spec_.embedding, both_ends ? mode : ActivationMode::kInt8));
+    const ActivationMode embedding_mode = both_ends ? mode : ActivationMode::kInt8;
+    RETURN_IF_ERROR(loader.AddMatrix(spec_.embedding, embedding_mode, &embedding_));
   }
-  for (const LayerSpec& layer : LayersOf(spec_, role.layers)) {
-    ASSIGN_OR_RETURN(LayerWeights weights, loader.LoadLayer(layer));
-    layers_.push_back(std::move(weights));
+  layers_.resize(role.layers.size());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    RETURN_IF_ERROR(loader.AddLayer(spec_.layers[role.layers.begin + i], &layers_[i]));
   }
   if (role.head) {
-    ASSIGN_OR_RETURN(output_norm_, loader.LoadVector(spec_.output_norm));
+    loader.AddVector(spec_.output_norm, &output_norm_);
     if (!role.embedding || !spec_.tied_output) {
-      ASSIGN_OR_RETURN(output_, loader.LoadMatrix(spec_.output));
+      RETURN_IF_ERROR(loader.AddMatrix(spec_.output, &output_));
     }
   }
+  WeightLoader::Progress progress;
+  if (options_.progress) {
+    progress = [this](uint64_t bytes) { return options_.progress(bytes, weight_bytes_); };
+  }
+  RETURN_IF_ERROR(loader.Load(progress));
   read_bytes_ = loader.bytes_read();
   return absl::OkStatus();
 }

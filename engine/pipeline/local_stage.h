@@ -41,8 +41,8 @@ struct LocalStageOptions {
   // Fill KV blocks with NaN at start: a test sees reads of what was never written.
   bool poison_kv = false;
   // Called while weights are read, with file bytes done and to do, on the thread that called
-  // Load; may be null.
-  std::function<void(uint64_t bytes_done, uint64_t bytes_total)> progress;
+  // Load, which ends as Cancelled when it returns false; may be null.
+  std::function<bool(uint64_t bytes_done, uint64_t bytes_total)> progress;
 };
 
 class LocalStage : public Stage {

@@ -261,6 +261,7 @@ TEST_F(LocalStageTest, ProgressEndsAtTheBytesOfTheStage) {
     EXPECT_GE(done, last);
     last = done;
     total = all;
+    return true;
   };
   const std::unique_ptr<LocalStage> stage = Load();
   EXPECT_GT(total, 0u);
@@ -268,6 +269,11 @@ TEST_F(LocalStageTest, ProgressEndsAtTheBytesOfTheStage) {
   EXPECT_EQ(stage->Stats().weight_bytes, total);
   EXPECT_EQ(stage->Stats().read_bytes, total);
   EXPECT_GT(stage->Stats().resident_bytes, total);
+}
+
+TEST_F(LocalStageTest, ALoadThatNobodyWaitsForEnds) {
+  options_.progress = [](uint64_t, uint64_t) { return false; };
+  EXPECT_EQ(LoadFrom(Path()).status(), absl::CancelledError("loading was cancelled"));
 }
 
 TEST_F(LocalStageTest, ATiedEmbeddingIsReadOnceByOneStage) {

@@ -30,6 +30,11 @@ MODELS = {
     "experts": (["--width", 64, "--feed-forward", 96, "--experts", 4, "--seed", 5, *_COMMON],
                 "Q8_0"),
 }
+# Not for the cases that go over all models.
+_OTHERS = {
+    # 150 MB, far more than a worker takes without weights.
+    "heavy": (["--width", 1024, "--feed-forward", 1024, "--heads", 16, *_COMMON], None),
+}
 
 _directory = None
 
@@ -42,14 +47,14 @@ def _run(*words):
 
 
 def path(recipe):
-    """The file of a model of MODELS."""
+    """The file of a model of MODELS or _OTHERS."""
     global _directory
     if _directory is None:
         _directory = tempfile.TemporaryDirectory(prefix="baton-e2e-models-")
         atexit.register(_directory.cleanup)
     file = os.path.join(_directory.name, recipe + ".gguf")
     if not os.path.exists(file):
-        flags, quantized = MODELS[recipe]
+        flags, quantized = {**MODELS, **_OTHERS}[recipe]
         floats = file + ".f32" if quantized else file
         _run(MAKE_MODEL, "--type", "F32", *flags, "--out", floats)
         if quantized:
