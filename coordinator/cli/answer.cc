@@ -21,6 +21,13 @@ double PerSecond(int64_t count, double milliseconds) {
   return milliseconds > 0 ? static_cast<double>(count) * kMillisecondsPerSecond / milliseconds : 0;
 }
 
+// Until the first token was there, or all of the prompt where none was wanted.
+double PromptMs(const Usage& usage) {
+  return usage.first_token_ms > 0 ? usage.first_token_ms : usage.total_ms;
+}
+
+double GenerationMs(const Usage& usage) { return usage.total_ms - PromptMs(usage); }
+
 // A double that prints with the nine digits which tell every float from its neighbours.
 double NineDigits(float value) {
   return std::strtod(absl::StrFormat("%.9g", value).c_str(), nullptr);
@@ -51,10 +58,7 @@ absl::Status CheckLogitBias(const Options& options, int32_t vocabulary_size) {
 }  // namespace
 
 Answerer::Answerer(const Options& options, const Tokenizer& tokenizer, Deployment& deployment)
-    : options_(options),
-      tokenizer_(tokenizer),
-      deployment_(deployment),
-      sequence_(deployment.steps(), deployment.blocks(), options.prompt_chunk) {}
+    : options_(options), tokenizer_(tokenizer), deployment_(deployment) {}
 
 absl::StatusOr<std::unique_ptr<Answerer>> Answerer::Create(const Options& options,
                                                            const Tokenizer& tokenizer,
@@ -70,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Answerer>> Answerer::Create(const Options& option
   return answerer;
 }
 
-absl::Status Answerer::WriteLogits(const std::vector<float>& logits) {
+absl::Status Answerer::WriteLogits(absl::Span<const float> logits) {
   if (logits_file_ == nullptr) return absl::OkStatus();
   // Every machine that this is built for is little-endian, as the file is.
   const size_t written =
@@ -87,66 +91,73 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Output* output
     answer.text += text;
     return output == nullptr || text.empty() || output->Write(text);
   };
-  GenerationRequest request;
+  Request request;
   request.prompt = prompt;
   request.sampling = options_.sampling;
   request.logit_bias = options_.logit_bias;
   request.top_logprobs = options_.top_logprobs;
   request.return_logits = logits_file_ != nullptr;
   request.max_tokens = options_.max_tokens;
-  request.context_length = deployment_.model().context_length;
+  request.speculation = options_.speculation;
   if (!options_.ignore_eos) {
     request.is_end = [&](int32_t id) { return tokenizer_.IsEndOfGeneration(id); };
   }
-  request.on_token = [&](const SpanOutput& step) {
-    status = WriteLogits(step.logits);
-    if (options_.top_logprobs >= 0) answer.samples.push_back(step.samples.at(0));
-    const bool readable = print(decoder.Push(step.samples.at(0).token));
+  const auto on_token = [&](const SampleResult& sample, absl::Span<const float> logits) {
+    status = WriteLogits(logits);
+    if (options_.top_logprobs >= 0) answer.samples.push_back(sample);
+    const bool readable = print(decoder.Push(sample.token));
     return status.ok() && readable && !decoder.stopped() && !Interrupted();
   };
-  absl::StatusOr<Generation> generation = Generate(request, deployment_.steps(), sequence_);
+  absl::StatusOr<Completion> completion =
+      Complete(deployment_.scheduler(), std::move(request), on_token);
   if (Interrupted()) return absl::CancelledError("interrupted");
-  RETURN_IF_ERROR(generation.status());
+  RETURN_IF_ERROR(completion.status());
   RETURN_IF_ERROR(status);
   print(decoder.Flush());
   if (output != nullptr) RETURN_IF_ERROR(output->status());
   answer.prompt_ids = std::move(prompt);
-  answer.generation = *std::move(generation);
+  answer.completion = *std::move(completion);
   return answer;
 }
 
-std::string StatisticsText(const GenerationTimings& timings) {
-  std::string text = absl::StrFormat(
-      "prompt      %d tokens, %.1f tok/s, first token after %.1f ms\n", timings.prompt_tokens,
-      PerSecond(timings.prompt_tokens, timings.prompt_ms), timings.prompt_ms);
-  absl::StrAppendFormat(&text, "generation  %d tokens", timings.generated_tokens);
-  const StageTotals& stages = timings.decode_stages;
-  if (stages.step_count == 0) return text + "\n";
-  const double step_count = static_cast<double>(stages.step_count);
-  absl::StrAppendFormat(&text, ", %.1f tok/s\nstages      ms per token:",
-                        PerSecond(stages.step_count, timings.generated_ms));
-  for (size_t i = 0; i < stages.compute_ms.size(); ++i) {
-    absl::StrAppendFormat(&text, "  %d: %.2f", i, stages.compute_ms[i] / step_count);
+std::string StatisticsText(const Usage& usage) {
+  const int64_t evaluated = usage.prompt_tokens - usage.cached_tokens;
+  std::string text =
+      absl::StrFormat("prompt      %d tokens, %.1f tok/s, first token after %.1f ms\n", evaluated,
+                      PerSecond(evaluated, PromptMs(usage)), PromptMs(usage));
+  absl::StrAppendFormat(&text, "generation  %d tokens", usage.generated_tokens);
+  if (usage.decode_steps == 0) return text + "\n";
+  // The first token is the prompt's.
+  const int64_t tokens = usage.decode_steps + usage.accepted_tokens;
+  absl::StrAppendFormat(&text, ", %.1f tok/s", PerSecond(tokens, GenerationMs(usage)));
+  if (usage.drafted_tokens > 0) {
+    absl::StrAppendFormat(&text, ", %d of %d drafted tokens right", usage.accepted_tokens,
+                          usage.drafted_tokens);
+  }
+  absl::StrAppend(&text, "\nstages      ms per token:");
+  for (size_t i = 0; i < usage.decode_stage_ms.size(); ++i) {
+    absl::StrAppendFormat(&text, "  %d: %.2f", i,
+                          usage.decode_stage_ms[i] / static_cast<double>(tokens));
   }
   return text + "\n";
 }
 
 Json AnswerJson(const Options& options, const Answer& answer, Json plan, double load_ms) {
-  const GenerationTimings& timings = answer.generation.timings;
-  const bool stopped = answer.generation.finish_reason == FinishReason::kStop;
+  const Usage& usage = answer.completion.usage;
+  const bool stopped = answer.completion.finish_reason == FinishReason::kStop;
   Json object = {{"model", options.model},
                  {"prompt_ids", answer.prompt_ids},
-                 {"ids", answer.generation.ids},
+                 {"ids", answer.completion.ids},
                  {"text", answer.text},
                  {"finish_reason", stopped ? "stop" : "length"}};
   if (options.top_logprobs >= 0) object["logprobs"] = LogprobsJson(answer);
   object["plan"] = std::move(plan);
   object["timings"] = {{"load_ms", load_ms},
-                       {"prompt_tokens", timings.prompt_tokens},
-                       {"prompt_ms", timings.prompt_ms},
-                       {"generated_tokens", timings.generated_tokens},
-                       {"generated_ms", timings.generated_ms},
-                       {"first_token_ms", timings.prompt_ms}};
+                       {"prompt_tokens", usage.prompt_tokens - usage.cached_tokens},
+                       {"prompt_ms", PromptMs(usage)},
+                       {"generated_tokens", usage.generated_tokens},
+                       {"generated_ms", GenerationMs(usage)},
+                       {"first_token_ms", PromptMs(usage)}};
   return object;
 }
 

@@ -10,10 +10,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "coordinator/cli/console.h"
 #include "coordinator/cli/deployment.h"
 #include "coordinator/cli/options.h"
-#include "coordinator/scheduler/generator.h"
+#include "coordinator/scheduler/complete.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "nlohmann/json.hpp"
 
@@ -21,7 +22,7 @@ namespace baton {
 
 struct Answer {
   std::vector<int32_t> prompt_ids;
-  Generation generation;
+  Completion completion;
   std::string text;
   std::vector<SampleResult> samples;  // with log-probabilities, one per id; empty unless asked for
 };
@@ -41,17 +42,16 @@ class Answerer {
 
  private:
   Answerer(const Options& options, const Tokenizer& tokenizer, Deployment& deployment);
-  absl::Status WriteLogits(const std::vector<float>& logits);
+  absl::Status WriteLogits(absl::Span<const float> logits);
 
   const Options& options_;
   const Tokenizer& tokenizer_;
   Deployment& deployment_;
-  Sequence sequence_;
   std::unique_ptr<FILE, int (*)(FILE*)> logits_file_{nullptr, std::fclose};
 };
 
-// Speed, in three lines for people.
-std::string StatisticsText(const GenerationTimings& timings);
+// Speed, in a few lines for people.
+std::string StatisticsText(const Usage& usage);
 
 // The whole object that --json prints.
 nlohmann::ordered_json AnswerJson(const Options& options, const Answer& answer,

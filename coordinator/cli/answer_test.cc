@@ -7,30 +7,43 @@
 namespace baton {
 namespace {
 
-GenerationTimings Timings() {
-  GenerationTimings timings;
-  timings.prompt_tokens = 100;
-  timings.prompt_ms = 500;
-  timings.generated_tokens = 11;
-  timings.generated_ms = 100;
-  timings.decode_stages = {{30.0, 45.5}, 10};
-  return timings;
+Usage SomeUsage() {
+  Usage usage;
+  usage.prompt_tokens = 120;
+  usage.cached_tokens = 20;
+  usage.first_token_ms = 500;
+  usage.total_ms = 600;
+  usage.generated_tokens = 11;
+  usage.decode_stage_ms = {30.0, 45.5};
+  usage.decode_steps = 10;
+  return usage;
 }
 
 TEST(StatisticsTextTest, TellsSpeedAndStages) {
-  EXPECT_EQ(StatisticsText(Timings()),
+  EXPECT_EQ(StatisticsText(SomeUsage()),
             "prompt      100 tokens, 200.0 tok/s, first token after 500.0 ms\n"
             "generation  11 tokens, 100.0 tok/s\n"
             "stages      ms per token:  0: 3.00  1: 4.55\n");
 }
 
 TEST(StatisticsTextTest, SaysNoSpeedOfWhatDidNotRun) {
-  GenerationTimings timings = Timings();
-  timings.generated_tokens = 1;
-  timings.decode_stages = StageTotals();
-  EXPECT_EQ(StatisticsText(timings),
+  Usage usage = SomeUsage();
+  usage.generated_tokens = 1;
+  usage.decode_steps = 0;
+  EXPECT_EQ(StatisticsText(usage),
             "prompt      100 tokens, 200.0 tok/s, first token after 500.0 ms\n"
             "generation  1 tokens\n");
+}
+
+TEST(StatisticsTextTest, CountsDraftedTokensThatWereRight) {
+  Usage usage = SomeUsage();
+  usage.decode_steps = 6;
+  usage.drafted_tokens = 7;
+  usage.accepted_tokens = 4;
+  EXPECT_EQ(StatisticsText(usage),
+            "prompt      100 tokens, 200.0 tok/s, first token after 500.0 ms\n"
+            "generation  11 tokens, 100.0 tok/s, 4 of 7 drafted tokens right\n"
+            "stages      ms per token:  0: 3.00  1: 4.55\n");
 }
 
 TEST(AnswerJsonTest, HasTheFieldsOfTheContract) {
@@ -39,9 +52,9 @@ TEST(AnswerJsonTest, HasTheFieldsOfTheContract) {
   options.top_logprobs = 2;
   Answer answer;
   answer.prompt_ids = {1, 2};
-  answer.generation.ids = {3};
-  answer.generation.finish_reason = FinishReason::kStop;
-  answer.generation.timings = Timings();
+  answer.completion.ids = {3};
+  answer.completion.finish_reason = FinishReason::kStop;
+  answer.completion.usage = SomeUsage();
   answer.text = "\xff!";
   answer.samples = {{3, -0.1f, {{3, -0.1f}, {4, -std::numeric_limits<float>::infinity()}}}};
   const nlohmann::ordered_json json =

@@ -77,7 +77,7 @@ absl::StatusOr<std::vector<int32_t>> PromptIds(const Options& options, const Mod
       "the prompt is empty, and the model begins no text by itself; expected at least one token");
 }
 
-// As Generate() says it, but before anything is started.
+// As the scheduler says it, but before anything is started.
 absl::Status CheckFits(const std::vector<int32_t>& prompt, const PlannedModel& model) {
   if (prompt.size() <= static_cast<size_t>(model.context_length)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt.size(),
@@ -110,7 +110,7 @@ absl::Status Report(const Options& options, const Answer& answer, Deployment& de
   } else {
     output.EndLineOnTerminal();
   }
-  std::fputs(StatisticsText(answer.generation.timings).c_str(), stderr);
+  std::fputs(StatisticsText(answer.completion.usage).c_str(), stderr);
   return absl::OkStatus();
 }
 
@@ -178,7 +178,6 @@ absl::Status RunPerplexity(const Options& options, Output& output) {
   RETURN_IF_ERROR(
       CheckPerplexityLengths(static_cast<int64_t>(tokens.size()), model.context_length));
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
-  Sequence sequence(deployment->steps(), deployment->blocks(), options.prompt_chunk);
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
   const bool on_terminal = isatty(STDERR_FILENO);
   const auto progress = [&](int64_t done, int64_t total, double so_far) {
@@ -187,7 +186,7 @@ absl::Status RunPerplexity(const Options& options, Output& output) {
   };
   const std::optional<int32_t> bos = tokenizer->adds_bos() ? tokenizer->bos() : std::nullopt;
   const absl::StatusOr<Perplexity> result =
-      MeasurePerplexity(tokens, model.context_length, bos, deployment->steps(), sequence, progress);
+      MeasurePerplexity(tokens, model.context_length, bos, deployment->scheduler(), progress);
   if (on_terminal) std::fputs("\r\x1b[K", stderr);
   RETURN_IF_ERROR(result.status());
   if (!options.json) {

@@ -110,31 +110,30 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
 absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(const Options& options,
                                                               const PlannedModel& model) {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_ptr<Deployment> deployment(new Deployment(model));
+  std::unique_ptr<Deployment> deployment(new Deployment(options, model));
   {
     LoadProgressDisplay display(model.workers, isatty(STDERR_FILENO));
     const auto progress = [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
       display.Update(stage, bytes_done, bytes_total);
     };
     const bool in_process = options.workers.empty() && options.local_worker_count == 0;
-    RETURN_IF_ERROR(in_process ? deployment->StartStages(options, progress)
-                               : deployment->StartWorkers(options, progress));
+    RETURN_IF_ERROR(in_process ? deployment->StartStages(progress)
+                               : deployment->StartWorkers(progress));
   }
-  deployment->steps_ = std::make_unique<StepQueue>(*deployment->pipeline_);
   const std::chrono::duration<double, std::milli> elapsed =
       std::chrono::steady_clock::now() - start;
   deployment->load_ms_ = elapsed.count();
   return deployment;
 }
 
-absl::Status Deployment::StartStages(const Options& options, const LoadProgress& progress) {
+absl::Status Deployment::StartStages(const LoadProgress& progress) {
   std::vector<std::unique_ptr<Stage>> stages;
   for (const PlannedStage& planned : model_.plan.stages) {
     LocalStageOptions stage;
     stage.role = planned.role;
-    stage.numeric = options.numeric;
-    stage.isa = options.isa.value_or(BestIsa());
-    stage.thread_count = options.thread_count.value_or(PhysicalCoreCount());
+    stage.numeric = options_.numeric;
+    stage.isa = options_.isa.value_or(BestIsa());
+    stage.thread_count = options_.thread_count.value_or(PhysicalCoreCount());
     stage.kv_block_count = model_.kv_block_count;
     const int index = static_cast<int>(stages.size());
     stage.progress = [&progress, index](uint64_t bytes_done, uint64_t bytes_total) {
@@ -148,22 +147,22 @@ absl::Status Deployment::StartStages(const Options& options, const LoadProgress&
   return absl::OkStatus();
 }
 
-absl::Status Deployment::StartWorkers(const Options& options, const LoadProgress& progress) {
-  std::vector<WorkerEndpoint> workers = options.workers;
+absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
+  std::vector<WorkerEndpoint> workers = options_.workers;
   if (workers.empty()) {
     LocalWorkersOptions local;
-    local.count = options.local_worker_count;
-    local.model_path = options.model;
+    local.count = options_.local_worker_count;
+    local.model_path = options_.model;
     local.thread_count =
-        options.thread_count.value_or(std::max(1, PhysicalCoreCount() / local.count));
-    if (options.isa.has_value()) local.isa = IsaName(*options.isa);
+        options_.thread_count.value_or(std::max(1, PhysicalCoreCount() / local.count));
+    if (options_.isa.has_value()) local.isa = IsaName(*options_.isa);
     ASSIGN_OR_RETURN(local_workers_, LocalWorkers::Start(local));
     workers = local_workers_->Endpoints();
   }
   ASSIGN_OR_RETURN(const ModelIdentity identity, model_.file.ComputeIdentity());
   RemotePipelineOptions remote;
-  remote.kv_type = KvTypeName(options.numeric.kv_type);
-  remote.activations = options.numeric.activations == ActivationMode::kF32 ? "f32" : "int8";
+  remote.kv_type = KvTypeName(options_.numeric.kv_type);
+  remote.activations = options_.numeric.activations == ActivationMode::kF32 ? "f32" : "int8";
   remote.kv_block_count = model_.kv_block_count;
   remote.context_length = model_.context_length;
   ASSIGN_OR_RETURN(auto pipeline, RemotePipeline::Connect(std::move(workers), model_.plan, identity,
@@ -171,6 +170,18 @@ absl::Status Deployment::StartWorkers(const Options& options, const LoadProgress
   remote_ = pipeline.get();
   pipeline_ = std::move(pipeline);
   return absl::OkStatus();
+}
+
+Scheduler& Deployment::scheduler() {
+  if (scheduler_ == nullptr) {
+    SchedulerOptions options;
+    options.kv_block_count = model_.kv_block_count;
+    options.context_length = model_.context_length;
+    options.vocabulary_size = model_.spec.vocabulary_size;
+    options.prompt_chunk = options_.prompt_chunk;
+    scheduler_ = std::make_unique<Scheduler>(*pipeline_, std::move(options));
+  }
+  return *scheduler_;
 }
 
 void Deployment::Cancel() {

@@ -12,8 +12,7 @@
 #include "coordinator/cli/options.h"
 #include "coordinator/cluster/local_workers.h"
 #include "coordinator/cluster/remote_pipeline.h"
-#include "coordinator/scheduler/kv_block_allocator.h"
-#include "coordinator/scheduler/step_queue.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/plan.h"
@@ -41,30 +40,33 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
 // Running stages. Destroying it ends local workers.
 class Deployment {
  public:
-  // Loads, with progress on stderr. `model` outlives this.
+  // Loads, with progress on stderr. Both arguments outlive this.
   // REQUIRES: the calling thread lives as long as this.
   static absl::StatusOr<std::unique_ptr<Deployment>> Start(const Options& options,
                                                            const PlannedModel& model);
 
   const PlannedModel& model() const { return model_; }
-  StepQueue& steps() { return *steps_; }
-  KvBlockAllocator& blocks() { return blocks_; }
+  // For who numbers the steps himself, and has no use for scheduler().
+  Pipeline& pipeline() { return *pipeline_; }
+  // The only user of the pipeline, from the first call on.
+  Scheduler& scheduler();
   absl::StatusOr<std::vector<StageStats>> Stats() { return pipeline_->Stats(); }
   double load_ms() const { return load_ms_; }
   // Ends what waits for workers. Thread-safe. A step inside this process is not cut short.
   void Cancel();
 
  private:
-  explicit Deployment(const PlannedModel& model) : model_(model), blocks_(model.kv_block_count) {}
-  absl::Status StartStages(const Options& options, const LoadProgress& progress);
-  absl::Status StartWorkers(const Options& options, const LoadProgress& progress);
+  Deployment(const Options& options, const PlannedModel& model)
+      : options_(options), model_(model) {}
+  absl::Status StartStages(const LoadProgress& progress);
+  absl::Status StartWorkers(const LoadProgress& progress);
 
+  const Options& options_;
   const PlannedModel& model_;
   std::unique_ptr<LocalWorkers> local_workers_;
   std::unique_ptr<Pipeline> pipeline_;
   RemotePipeline* remote_ = nullptr;  // the pipeline, where it is one
-  std::unique_ptr<StepQueue> steps_;
-  KvBlockAllocator blocks_;
+  std::unique_ptr<Scheduler> scheduler_;
   double load_ms_ = 0;
 };
 

@@ -37,6 +37,7 @@ struct Flags {
   std::string cache_type_v;
   std::optional<int32_t> context;
   std::optional<int32_t> prompt_chunk;
+  std::string speculation;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
   std::optional<std::string> ids;
@@ -98,6 +99,11 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
   app.add_option("--prompt-chunk", flags.prompt_chunk,
                  "most prompt tokens in one step (default: chosen by the scheduler)")
       ->type_name("N")
+      ->group(group);
+  app.add_option("--speculation", flags.speculation,
+                 "drafts from what was said before, verified in one step:\n"
+                 "on, off or auto, while it pays (default); never changes the text")
+      ->type_name("MODE")
       ->group(group);
   app.add_option("--isa", flags.isa,
                  "scalar, avx2, avxvnni, avx512 or neon\n(default: the best here)")
@@ -310,6 +316,19 @@ absl::Status ParseSeed(absl::string_view text, Options& options) {
       absl::StrCat("--seed is '", text, "'; expected a number from 0 to 2^64 - 1, or -1"));
 }
 
+absl::Status ParseSpeculation(absl::string_view text, Options& options) {
+  for (const auto& [name, mode] :
+       {std::pair("off", Speculation::kOff), std::pair("on", Speculation::kOn),
+        std::pair("auto", Speculation::kAuto)}) {
+    if (text != name) continue;
+    options.speculation = mode;
+    return absl::OkStatus();
+  }
+  if (text.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--speculation is '", text, "'; expected on, off or auto"));
+}
+
 absl::Status ParseWorkers(const Flags& flags, Options& options) {
   const std::string& text = flags.workers;
   const bool is_number =
@@ -386,6 +405,7 @@ absl::Status ParseRunFlags(const Flags& flags, Options& options) {
   }
   options.context_length = flags.context;
   options.prompt_chunk = flags.prompt_chunk.value_or(0);
+  RETURN_IF_ERROR(ParseSpeculation(flags.speculation, options));
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "coordinator/cluster/worker_endpoint.h"
+#include "coordinator/scheduler/speculation.h"
 #include "engine/kernels/isa.h"
 #include "engine/pipeline/local_stage.h"
 #include "engine/sampling/sampler.h"
@@ -33,6 +34,7 @@ struct Options {
   NumericOptions numeric;
   std::optional<int32_t> context_length;
   int32_t prompt_chunk = 0;  // 0: the scheduler's choice
+  Speculation speculation = Speculation::kAuto;
   bool plan_only = false;
 
   // The prompt: at most one of these.

@@ -39,7 +39,9 @@ struct RemotePipelineOptions {
   std::string activations = "int8";  // or "f32"
   int32_t kv_block_count = 0;        // of every stage
   int32_t context_length = 0;        // most positions of a sequence
-  int window = 8;                    // steps that may be inside one stage at once
+  // Steps that may be inside one stage at once, or on the way to it: covers links of 50 ms around
+  // stages of 5 ms, with room.
+  int window = 64;
   Versions versions = {};
 };
 

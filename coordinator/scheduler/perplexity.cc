@@ -1,9 +1,11 @@
 #include "coordinator/scheduler/perplexity.h"
 
-#include <algorithm>
 #include <cmath>
+#include <deque>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/scheduler/complete.h"
 #include "engine/base/deterministic_math.h"
 #include "engine/base/status_macros.h"
 
@@ -42,18 +44,19 @@ class Scores {
   int64_t count_ = 0;
 };
 
-// What rows [begin, end) of a window are to score: a row scores the token after it, and the first
-// that is scored stands at size/2 + 1.
-OutputSpec ScoreRows(const std::vector<int32_t>& window, int32_t begin, int32_t end) {
-  const int32_t size = static_cast<int32_t>(window.size());
-  const int32_t first = std::max(begin, size / 2);
-  const int32_t last = std::min(end, size - 1);
-  OutputSpec spec;
-  if (first >= last) return spec;
-  spec.kind = OutputSpec::Kind::kScore;
-  spec.first_scored_row = first - begin;
-  spec.targets.assign(window.begin() + first + 1, window.begin() + last + 1);
-  return spec;
+// Windows that are under way at once: while one is finished in the last stages, the next are begun
+// in the first ones.
+constexpr size_t kWindowsInFlight = 4;
+
+Request ScoreWindow(const std::vector<int32_t>& tokens, int64_t begin, int32_t size,
+                    std::optional<int32_t> bos) {
+  Request request;
+  request.prompt.assign(tokens.begin() + begin, tokens.begin() + begin + size);
+  if (bos.has_value()) request.prompt.front() = *bos;
+  request.score_after = size / 2;
+  request.max_tokens = 0;
+  request.cache_prompt = false;
+  return request;
 }
 
 }  // namespace
@@ -72,29 +75,28 @@ absl::Status CheckPerplexityLengths(int64_t token_count, int32_t window) {
 
 absl::StatusOr<Perplexity> MeasurePerplexity(
     const std::vector<int32_t>& tokens, int32_t window, std::optional<int32_t> bos,
-    StepQueue& steps, Sequence& sequence,
+    Scheduler& scheduler,
     const std::function<bool(int64_t done, int64_t total, double so_far)>& progress) {
   RETURN_IF_ERROR(CheckPerplexityLengths(static_cast<int64_t>(tokens.size()), window));
   const int64_t window_count = static_cast<int64_t>(tokens.size()) / window;
-  const int64_t scored_per_window = window - window / 2 - 1;
   Scores scores;
-  bool cancelled = false;
-  const auto done = [&](SpanOutput output) {
-    scores.Add(output.scores);
-    if (!progress || output.scores.empty() || scores.count() % scored_per_window != 0) return;
-    const int64_t window_done = scores.count() / scored_per_window;
-    cancelled |= !progress(window_done, window_count, scores.Result().perplexity);
-  };
-  absl::Status status;
-  for (int64_t i = 0; i < window_count && status.ok() && !cancelled; ++i) {
-    std::vector<int32_t> part(tokens.begin() + i * window, tokens.begin() + (i + 1) * window);
-    if (bos.has_value()) part.front() = *bos;
-    status = sequence.Submit(
-        part, [&](int32_t begin, int32_t end) { return ScoreRows(part, begin, end); }, done);
+  std::deque<PendingCompletion> pending;
+  int64_t started = 0;
+  for (int64_t done = 1; done <= window_count; ++done) {
+    while (started < window_count && pending.size() < kWindowsInFlight) {
+      ASSIGN_OR_RETURN(
+          PendingCompletion next,
+          PendingCompletion::Start(scheduler, ScoreWindow(tokens, started * window, window, bos)));
+      pending.push_back(std::move(next));
+      ++started;
+    }
+    ASSIGN_OR_RETURN(const Completion completion, pending.front().Wait());
+    pending.pop_front();
+    scores.Add(completion.scores);
+    if (progress && !progress(done, window_count, scores.Result().perplexity)) {
+      return absl::CancelledError("the measurement was ended early");
+    }
   }
-  status.Update(steps.Drain());
-  RETURN_IF_ERROR(status);
-  if (cancelled) return absl::CancelledError("the measurement was ended early");
   return scores.Result();
 }
 

@@ -9,8 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "coordinator/scheduler/sequence.h"
-#include "coordinator/scheduler/step_queue.h"
+#include "coordinator/scheduler/scheduler.h"
 
 namespace baton {
 
@@ -34,7 +33,7 @@ absl::Status CheckPerplexityLengths(int64_t token_count, int32_t window);
 // False ends it: Cancelled. Errors of CheckPerplexityLengths().
 absl::StatusOr<Perplexity> MeasurePerplexity(
     const std::vector<int32_t>& tokens, int32_t window, std::optional<int32_t> bos,
-    StepQueue& steps, Sequence& sequence,
+    Scheduler& scheduler,
     const std::function<bool(int64_t done, int64_t total, double so_far)>& progress);
 
 }  // namespace baton

@@ -14,7 +14,7 @@ class PerplexityTest : public testing::Test {
  protected:
   absl::StatusOr<Perplexity> Measure(const std::vector<int32_t>& tokens, int32_t window,
                                      std::optional<int32_t> bos = std::nullopt) {
-    return MeasurePerplexity(tokens, window, bos, steps_, sequence_,
+    return MeasurePerplexity(tokens, window, bos, scheduler_,
                              [&](int64_t done, int64_t total, double so_far) {
                                progress_.push_back({done, total});
                                last_ = so_far;
@@ -22,10 +22,17 @@ class PerplexityTest : public testing::Test {
                              });
   }
 
+  static SchedulerOptions Options() {
+    SchedulerOptions options;
+    options.kv_block_count = 16;
+    options.context_length = 512;
+    options.vocabulary_size = kFakeVocabulary;
+    options.prompt_chunk = 5;
+    return options;
+  }
+
   FakePipeline pipeline_{3};
-  StepQueue steps_{pipeline_};
-  KvBlockAllocator blocks_{4};
-  Sequence sequence_{steps_, blocks_, 5};
+  Scheduler scheduler_{pipeline_, Options()};
   std::vector<std::pair<int64_t, int64_t>> progress_;
   double last_ = 0;
   int64_t cancel_after_ = -1;
@@ -77,10 +84,8 @@ TEST_F(PerplexityTest, FollowsItsDefinition) {
 }
 
 TEST_F(PerplexityTest, Scores255Of512) {
-  KvBlockAllocator blocks(16);
-  Sequence sequence(steps_, blocks, 0);
-  const absl::StatusOr<Perplexity> result = MeasurePerplexity(
-      Text(1100, 512, std::nullopt), 512, std::nullopt, steps_, sequence, nullptr);
+  const absl::StatusOr<Perplexity> result =
+      MeasurePerplexity(Text(1100, 512, std::nullopt), 512, std::nullopt, scheduler_, nullptr);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_EQ(result->token_count, 2 * 255);
 }
@@ -107,7 +112,7 @@ TEST_F(PerplexityTest, CanBeEndedEarly) {
   EXPECT_LT(progress_.size(), 10u);
 }
 
-TEST_F(PerplexityTest, AFailedStepIsAnErrorAndLeavesNothingInFlight) {
+TEST_F(PerplexityTest, AFailedStepIsAnErrorAndNothingMore) {
   pipeline_.fail_step = 2;
   EXPECT_EQ(Measure(Text(50, 16, std::nullopt), 16).status().code(), absl::StatusCode::kInternal);
   EXPECT_TRUE(Measure(Text(50, 16, std::nullopt), 16).ok());

@@ -9,17 +9,10 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "coordinator/scheduler/speculation.h"
 #include "engine/sampling/sampler.h"
 
 namespace baton {
-
-// Drafting without a second model: what followed the same few tokens earlier in prompt or answer
-// is proposed, and verified in one step. The answer is the same, bit for bit, with and without.
-enum class Speculation {
-  kOff,
-  kOn,
-  kAuto,  // as long as enough of what is proposed turns out right
-};
 
 struct Request {
   std::vector<int32_t> prompt;  // at least one token, at most the context

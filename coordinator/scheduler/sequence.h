@@ -1,63 +1,58 @@
-// One sequence of tokens in the pipeline.
+// One answer in the making: its tokens, and how far they have been evaluated.
 #ifndef BATON_COORDINATOR_SCHEDULER_SEQUENCE_H_
 #define BATON_COORDINATOR_SCHEDULER_SEQUENCE_H_
 
 #include <cstdint>
-#include <functional>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "coordinator/scheduler/kv_block_allocator.h"
-#include "coordinator/scheduler/step_queue.h"
+#include "coordinator/scheduler/kv_blocks.h"
+#include "coordinator/scheduler/prompt_lookup.h"
+#include "coordinator/scheduler/request.h"
 #include "engine/pipeline/batch.h"
 
 namespace baton {
 
-// Rows of one step of a prompt: with one stage as many as keep its kernels busy, with several so
-// few that the stages soon work side by side.
-inline constexpr int32_t kMaxPromptChunk = 512;
-inline constexpr int32_t kMinPromptChunk = 64;
-int32_t DefaultPromptChunk(int stage_count, int64_t token_count);
+// (request, choice): the order in which sequences are served and, reversed, preempted.
+using SequenceId = std::pair<uint64_t, int>;
 
-// Owns the KV blocks of the tokens that were evaluated. Not thread-safe.
-class Sequence {
- public:
-  // Rows [begin, end) of the sequence: what is wanted of them, and what came of it.
-  using OutputOf = std::function<OutputSpec(int32_t begin, int32_t end)>;
-  using Done = std::function<void(SpanOutput output)>;
+// Prompt and answer are one run of tokens. What has not been fed to the pipeline is fed in chunks;
+// the step that feeds the last known token samples the next one. So a prompt, an answer that goes
+// on, and one that starts again after it was preempted, are the same.
+struct Sequence {
+  Sequence(SequenceId sequence_id, const Request& its_request)
+      : id(sequence_id),
+        request(its_request),
+        tokens(its_request.prompt),
+        drafts(its_request.speculation) {}
 
-  // `prompt_chunk`: most rows of a step; 0: DefaultPromptChunk(). The others outlive this.
-  Sequence(StepQueue& steps, KvBlockAllocator& blocks, int32_t prompt_chunk);
-  // REQUIRES: nothing of it is in flight.
-  ~Sequence();
-  Sequence(const Sequence&) = delete;
-  Sequence& operator=(const Sequence&) = delete;
+  int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t unfed_count() const { return token_count() - fed; }
+  int32_t answer_count() const {
+    return token_count() - static_cast<int32_t>(request.prompt.size());
+  }
 
-  // Makes `tokens` the sequence, and returns the output of its last row. What it has in common with
-  // the tokens before, from the start, is not computed again, except for the last row. The rest
-  // goes in chunks that follow each other through the stages.
-  absl::StatusOr<SpanOutput> Evaluate(const std::vector<int32_t>& tokens, const OutputSpec& output);
+  // Rows of the tokens [fed, fed + count), and of `draft` behind them.
+  Span MakeSpan(int32_t count, const std::vector<int32_t>& draft) const;
+  // What is wanted of that span.
+  OutputSpec MakeOutput(int32_t count, int32_t draft_count) const;
 
-  // Starts the evaluation of all of `tokens` in place of the sequence; `done` is called for each
-  // chunk in order, by this or a later call of the StepQueue. For scoring: several sequences of
-  // tokens may follow each other in the same blocks.
-  absl::Status Submit(const std::vector<int32_t>& tokens, const OutputOf& output_of,
-                      const Done& done);
-
-  // Tokens that the last Evaluate did not have to compute.
-  int32_t reused_count() const { return reused_count_; }
+  const SequenceId id;
+  const Request& request;
+  std::vector<int32_t> tokens;        // prompt and answer
+  int32_t fed = 0;                    // tokens that have been submitted, the first ones
+  bool answering = false;             // each step feeds the last token and gives the next
+  int32_t steps_in_flight = 0;        // that have a span of it
+  uint64_t last_step = ~uint64_t{0};  // that has one
+  int32_t life = 0;  // times that it was preempted: a span of an earlier life says nothing of the
+                     // blocks of this one
+  int32_t refused_blocks = -1;  // that could be had, beside the headroom, when it was refused some
+  std::vector<int32_t> block_table;
+  KvBlocks::Prefix known;  // blocks that the prefix cache has been told of
+  PromptLookup drafts;
 
  private:
-  absl::Status SubmitFrom(int32_t begin, const std::vector<int32_t>& tokens,
-                          const OutputOf& output_of, const Done& done);
-
-  StepQueue& steps_;
-  KvBlockAllocator& blocks_;
-  const int32_t prompt_chunk_;
-  std::vector<int32_t> block_table_;
-  std::vector<int32_t> evaluated_;  // whose K and V the blocks hold
-  int32_t reused_count_ = 0;
+  OutputSpec ScoreRows(int32_t begin, int32_t end) const;
 };
 
 }  // namespace baton

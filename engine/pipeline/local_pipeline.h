@@ -23,6 +23,8 @@ class LocalPipeline : public Pipeline {
   // At least one stage, first to last.
   explicit LocalPipeline(std::vector<std::unique_ptr<Stage>> stages);
   int stage_count() const override { return static_cast<int>(stages_.size()); }
+  // They take turns: each has all of the machine.
+  int parallel_stages() const override { return 1; }
   // InvalidArgument when batch.step is not the next one.
   absl::Status Submit(Batch batch, std::vector<OutputSpec> outputs) override;
   // Waits for a Submit when there is no step to run.

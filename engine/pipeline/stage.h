@@ -66,6 +66,8 @@ class Pipeline {
  public:
   virtual ~Pipeline() = default;
   virtual int stage_count() const = 0;
+  // Stages that can work at the same time.
+  virtual int parallel_stages() const { return stage_count(); }
   // Starts a step. The pipeline sets batch.epoch; batch.step must be the next one. May block while
   // too many steps are in flight, never for compute alone.
   virtual absl::Status Submit(Batch batch, std::vector<OutputSpec> outputs) = 0;

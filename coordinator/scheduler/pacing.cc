@@ -1,0 +1,85 @@
+#include "coordinator/scheduler/pacing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace baton {
+namespace {
+
+// A round trip that is longer than the steps in it by less than this part of a step needs no step
+// more: the gap costs less than rows that wait in a queue.
+constexpr double kGapWorthFilling = 0.1;
+// Another group of answers must gain more than this, or measurements decide by their noise.
+constexpr double kGainWorthSplitting = 0.02;
+
+int32_t Share(int32_t rows, int groups) { return (rows + groups - 1) / groups; }
+
+// From one token of an answer to its next, with the answers in so many groups: each goes round, and
+// all of them pass the slowest stage.
+double TokenMs(const StepTimes& times, int32_t answers, int groups) {
+  const int32_t rows = Share(answers, groups);
+  return std::max(times.RoundTrip(rows), groups * times.SlowestStage(rows));
+}
+
+}  // namespace
+
+int Pacing::StepsToCover(double round_trip_ms, double step_ms) const {
+  if (step_ms <= 0) return std::min(stage_count_, most_in_flight_);
+  const double steps = std::ceil(round_trip_ms / step_ms - kGapWorthFilling);
+  return static_cast<int>(std::clamp<double>(steps, 1, most_in_flight_));
+}
+
+int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
+  const int most =
+      std::min(answers, std::max(std::min(stage_count_, most_in_flight_),
+                                 StepsToCover(times.RoundTrip(1), times.SlowestStage(1))));
+  int best = 1;
+  double best_ms = TokenMs(times, answers, 1);
+  for (int groups = 2; groups <= most; ++groups) {
+    const double ms = TokenMs(times, answers, groups);
+    if (ms >= best_ms * (1 - kGainWorthSplitting)) continue;
+    best = groups;
+    best_ms = ms;
+  }
+  return best;
+}
+
+// Of a prompt of T tokens in chunks of c, with steps of a + b c milliseconds in each of s stages,
+// the last row is through after (T/c + s - 1) (a + b c): least at c = sqrt(T a / (b (s - 1))).
+int32_t Pacing::PromptChunk(const StepTimes& times, int64_t prompt_tokens) const {
+  double chunk = kMaxPromptChunk;
+  if (stage_count_ > 1) {
+    chunk = std::sqrt(static_cast<double>(prompt_tokens) * kWeightRows / (stage_count_ - 1));
+  }
+  chunk = std::clamp<double>(chunk, kMinPromptChunk, kMaxPromptChunk);
+  return times.RowsWithin(kLongestPromptStepMs, static_cast<int32_t>(chunk));
+}
+
+Pace Pacing::Choose(const StepTimes& times, int32_t answers, int64_t prompt_tokens) const {
+  Pace pace;
+  if (answers == 0) {
+    pace.step_rows = PromptChunk(times, prompt_tokens);
+    if (prompt_chunk_ > 0) pace.step_rows = prompt_chunk_;
+    // One more than is computed, so that the next one is there when a stage has finished.
+    pace.steps_in_flight =
+        std::max(stage_count_, StepsToCover(times.RoundTrip(pace.step_rows),
+                                            times.SlowestStage(pace.step_rows))) +
+        1;
+    pace.steps_in_flight = std::min(pace.steps_in_flight, most_in_flight_);
+    return pace;
+  }
+  pace.decode_groups = DecodeGroups(times, answers);
+  pace.group_rows = Share(answers, pace.decode_groups);
+  const double token_ms = TokenMs(times, answers, pace.decode_groups);
+  pace.steps_in_flight =
+      std::max(pace.decode_groups, StepsToCover(token_ms, times.SlowestStage(pace.group_rows)));
+  const double step_ms = kSlowdownForPrompts * token_ms / pace.steps_in_flight;
+  const int32_t rows = step_ms > 0 ? times.RowsWithin(step_ms, kMaxBatchRows) : kMinPromptChunk;
+  pace.step_rows = std::max(rows, pace.group_rows + kMinPromptRows);
+  if (prompt_chunk_ > 0) {
+    pace.step_rows = std::min(pace.step_rows, pace.group_rows + prompt_chunk_);
+  }
+  return pace;
+}
+
+}  // namespace baton

@@ -1,0 +1,54 @@
+// How many steps are kept in flight, and how many rows they get.
+#ifndef BATON_COORDINATOR_SCHEDULER_PACING_H_
+#define BATON_COORDINATOR_SCHEDULER_PACING_H_
+
+#include <cstdint>
+
+#include "coordinator/scheduler/step_times.h"
+
+namespace baton {
+
+// While answers run, prompts may slow them down to this many times what a token takes without: a
+// stream's pace is what people see. The rest of the time is the prompts'.
+inline constexpr double kSlowdownForPrompts = 1.7;
+// Rows that prompts get in a step even where that slows answers down more: they must get on.
+inline constexpr int32_t kMinPromptRows = 8;
+// Prompt rows in a step. Beyond the upper bound kernels gain nothing from more; below the lower one
+// the weights are read for few rows.
+inline constexpr int32_t kMinPromptChunk = 32;
+inline constexpr int32_t kMaxPromptChunk = 512;
+// A step of prompts alone takes at most so long, as far as is known: whoever comes next waits for
+// it.
+inline constexpr double kLongestPromptStepMs = 500;
+
+struct Pace {
+  int decode_groups = 1;    // steps with rows of running answers that go round at once
+  int32_t group_rows = 1;   // answers in each, at most
+  int steps_in_flight = 1;  // at most, of all kinds
+  int32_t step_rows = 1;    // of a step that has prompt rows, at most, with all its rows
+};
+
+// A pure function of what was measured and what there is to do.
+class Pacing {
+ public:
+  // `stage_count`: that work at the same time. `prompt_chunk`: most prompt rows in a step, 0 for
+  // what is best. `most_in_flight`: what the pipeline takes.
+  Pacing(int stage_count, int32_t prompt_chunk, int most_in_flight)
+      : stage_count_(stage_count), prompt_chunk_(prompt_chunk), most_in_flight_(most_in_flight) {}
+
+  // For `answers` that run and `prompt_tokens` that wait to be evaluated.
+  Pace Choose(const StepTimes& times, int32_t answers, int64_t prompt_tokens) const;
+
+ private:
+  int DecodeGroups(const StepTimes& times, int32_t answers) const;
+  int StepsToCover(double round_trip_ms, double step_ms) const;
+  int32_t PromptChunk(const StepTimes& times, int64_t prompt_tokens) const;
+
+  const int stage_count_;
+  const int32_t prompt_chunk_;
+  const int most_in_flight_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_SCHEDULER_PACING_H_

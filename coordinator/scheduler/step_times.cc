@@ -1,0 +1,80 @@
+#include "coordinator/scheduler/step_times.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace baton {
+namespace {
+
+// Of a new measurement in the average: old ones are forgotten within a few dozen steps, one
+// disturbed step changes little.
+constexpr double kWeightOfNew = 0.15;
+// Of the last so many lone steps the fastest shows the way; the others were disturbed.
+constexpr size_t kLatencies = 16;
+
+}  // namespace
+
+void StepTimes::Add(int32_t rows, const std::vector<StageTiming>& stages, double round_trip_ms,
+                    bool alone) {
+  double slowest = 0;
+  double all = 0;
+  for (const StageTiming& stage : stages) {
+    slowest = std::max(slowest, stage.compute_ms);
+    all += stage.compute_ms;
+  }
+  AddTo(slowest_, rows, serial_ ? all : slowest);
+  AddTo(all_, rows, all);
+  if (!alone) return;
+  latencies_.push_back(std::max(0.0, round_trip_ms - all));
+  if (latencies_.size() > kLatencies) latencies_.pop_front();
+  latency_ms_ = *std::min_element(latencies_.begin(), latencies_.end());
+}
+
+void StepTimes::AddTo(Curve& curve, int32_t rows, double ms) {
+  Average& average = curve[std::bit_width(static_cast<uint32_t>(rows)) - 1];
+  if (average.rows == 0) {
+    average = {static_cast<double>(rows), ms};
+    return;
+  }
+  average.rows += (rows - average.rows) * kWeightOfNew;
+  average.ms += (ms - average.ms) * kWeightOfNew;
+}
+
+// Linear between what is measured; beyond it, in the proportion of kWeightRows. No step takes
+// longer than twice one of half its rows: a slow measurement that would never be repeated, because
+// steps of its size are then avoided, does not stand.
+double StepTimes::At(const Curve& curve, double rows) {
+  const Average* below = nullptr;
+  const Average* above = nullptr;
+  for (const Average& average : curve) {
+    if (average.rows == 0) continue;
+    if (average.rows <= rows) {
+      below = &average;
+    } else if (above == nullptr) {
+      above = &average;
+    }
+  }
+  if (below == nullptr && above == nullptr) return 0;
+  if (below == nullptr) return above->ms * (rows + kWeightRows) / (above->rows + kWeightRows);
+  double ms = below->ms;
+  if (above != nullptr) {
+    ms += (above->ms - below->ms) * (rows - below->rows) / (above->rows - below->rows);
+  } else {
+    ms *= (rows + kWeightRows) / (below->rows + kWeightRows);
+  }
+  const bool halves_are_known =
+      below != &*std::find_if(curve.begin(), curve.end(),
+                              [](const Average& average) { return average.rows > 0; });
+  return halves_are_known ? std::min(ms, 2 * At(curve, rows / 2)) : ms;
+}
+
+int32_t StepTimes::RowsWithin(double ms, int32_t limit) const {
+  int32_t most = 1;
+  for (int32_t step = std::bit_floor(static_cast<uint32_t>(std::max(limit, 1))); step > 0;
+       step /= 2) {
+    if (most + step <= limit && SlowestStage(most + step) <= ms) most += step;
+  }
+  return most;
+}
+
+}  // namespace baton

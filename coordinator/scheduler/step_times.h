@@ -1,0 +1,60 @@
+// How long steps take, as measured: what the next ones are planned by.
+#ifndef BATON_COORDINATOR_SCHEDULER_STEP_TIMES_H_
+#define BATON_COORDINATOR_SCHEDULER_STEP_TIMES_H_
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "engine/pipeline/batch.h"
+
+namespace baton {
+
+// Until measured, a step of r rows is taken to cost as r + kWeightRows: reading the weights once
+// takes as long as the arithmetic of this many rows.
+inline constexpr double kWeightRows = 8;
+
+// Not thread-safe.
+class StepTimes {
+ public:
+  // `serial`: the stages take turns, as those of one process do, and count as one.
+  explicit StepTimes(bool serial) : serial_(serial) {}
+
+  // A step came back. `alone`: nothing else was in flight, so that its round trip shows how long
+  // the way is.
+  void Add(int32_t rows, const std::vector<StageTiming>& stages, double round_trip_ms, bool alone);
+
+  // Of a step with this many rows, in milliseconds; 0 before anything is measured.
+  double SlowestStage(int32_t rows) const { return At(slowest_, rows); }
+  double AllStages(int32_t rows) const { return At(all_, rows); }
+  // From submission to result, when nothing is in the way.
+  double RoundTrip(int32_t rows) const { return AllStages(rows) + latency_ms_; }
+
+  // The most rows, up to `limit`, that keep the slowest stage busy for at most `ms`; at least 1.
+  int32_t RowsWithin(double ms, int32_t limit) const;
+
+ private:
+  // Bucket i has steps of [2^i, 2^(i+1)) rows.
+  static constexpr int kBuckets = 14;
+  static_assert(kMaxBatchRows < 1 << kBuckets);
+  // Moving averages of the steps of a bucket.
+  struct Average {
+    double rows = 0;  // 0: none yet
+    double ms = 0;
+  };
+  using Curve = std::array<Average, kBuckets>;
+
+  static void AddTo(Curve& curve, int32_t rows, double ms);
+  static double At(const Curve& curve, double rows);
+
+  const bool serial_;
+  Curve slowest_;
+  Curve all_;
+  double latency_ms_ = 0;
+  std::deque<double> latencies_;  // of the last steps that were alone
+};
+
+}  // namespace baton
+
+#endif  // BATON_COORDINATOR_SCHEDULER_STEP_TIMES_H_
