@@ -39,7 +39,7 @@ std::unique_ptr<Pipeline> MakePipeline(const std::string& path, int stage_count,
   for (const PlannedStage& planned : plan.stages) {
     LocalStageOptions options;
     options.role = planned.role;
-    options.isa = AvailableIsas().back();
+    options.isa = BestIsa();
     options.kv_block_count = block_count;
     options.poison_kv = true;
     stages.push_back(LocalStage::Load(file, options).value());

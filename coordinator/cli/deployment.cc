@@ -22,6 +22,10 @@ namespace {
 constexpr int32_t kSpareKvBlocks = 1;
 // Of the memory that is free beside the weights: the rest is for scratch and for others.
 constexpr uint64_t kKvMemoryDivisor = 2;
+// Where nothing is known of the workers' memory: sequences of full length that fit.
+constexpr int64_t kContextsElsewhere = 4;
+// Sequences of full length that could ever run at once.
+constexpr int64_t kMostContexts = 256;
 // Below this a conversation makes no sense, and memory is not what is short.
 constexpr int32_t kMinDefaultContext = 512;
 
@@ -42,22 +46,50 @@ int32_t BlocksOf(int64_t positions) {
   return static_cast<int32_t>((positions + kKvBlockTokens - 1) / kKvBlockTokens);
 }
 
-// The longest context whose KV cache this machine has room for; the model's where nothing is known.
-int32_t ContextWithinMemory(const PlannedModel& model, const Options& options) {
-  const int32_t limit = static_cast<int32_t>(model.spec.context_length);
-  const uint64_t available = AvailableMemoryBytes();
-  if (!options.workers.empty() || available == 0) return limit;
-  uint64_t block_bytes = 0;
+// KV blocks that there is memory for; 0 where nothing is known of the machines. Ids are the same on
+// every stage, so the one with the largest blocks decides, or all together where they share memory.
+int64_t BlocksWithinMemory(const PlannedModel& model, const Options& options) {
+  const bool in_process = options.workers.empty() && options.local_worker_count == 0;
+  uint64_t all_bytes = 0;
+  uint64_t largest_bytes = 1;
   uint64_t weight_bytes = 0;
   for (const PlannedStage& stage : model.plan.stages) {
-    block_bytes += KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
+    const uint64_t bytes = KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
+    all_bytes += bytes;
+    largest_bytes = std::max(largest_bytes, bytes);
     weight_bytes += stage.weight_bytes;
   }
+  all_bytes = std::max(all_bytes, largest_bytes);
+  if (options.kv_memory_bytes.has_value()) {
+    return static_cast<int64_t>(*options.kv_memory_bytes /
+                                (in_process ? all_bytes : largest_bytes));
+  }
+  const uint64_t available = AvailableMemoryBytes();
+  if (!options.workers.empty() || available == 0) return 0;
   const uint64_t budget = (available - std::min(available, weight_bytes)) / kKvMemoryDivisor;
-  const uint64_t positions = budget / std::max<uint64_t>(block_bytes, 1) * kKvBlockTokens;
-  const int32_t context = static_cast<int32_t>(std::min<uint64_t>(limit, positions));
-  if (context >= std::min(limit, kMinDefaultContext)) return context;
-  return std::min(limit, kMinDefaultContext);
+  return static_cast<int64_t>(budget / all_bytes);
+}
+
+// The longest context whose KV cache there is room for; the model's where nothing is known.
+int32_t ContextWithinMemory(const PlannedModel& model, int64_t blocks) {
+  const int32_t limit = static_cast<int32_t>(model.spec.context_length);
+  if (blocks == 0) return limit;
+  const int64_t positions = std::min<int64_t>(limit, blocks * kKvBlockTokens);
+  return std::max(static_cast<int32_t>(positions), std::min(limit, kMinDefaultContext));
+}
+
+// As many as memory allows, for other sequences beside the first.
+absl::StatusOr<int32_t> ChooseKvBlocks(const PlannedModel& model, const Options& options) {
+  const int64_t within = BlocksWithinMemory(model, options);
+  const int64_t least = BlocksOf(model.context_length) + kSpareKvBlocks;
+  if (options.kv_memory_bytes.has_value() && within < least) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--kv-memory has room for ", within * kKvBlockTokens,
+                     " tokens, and the context is ", model.context_length,
+                     ": expected at least one block of ", kKvBlockTokens, " tokens more than it"));
+  }
+  const int64_t blocks = within > 0 ? within : least * kContextsElsewhere;
+  return static_cast<int32_t>(std::clamp(blocks, least, least * kMostContexts));
 }
 
 absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& options,
@@ -71,7 +103,7 @@ absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& 
                                                    limit));
   }
   if (default_context > 0) return std::min(default_context, limit);
-  const int32_t context = ContextWithinMemory(model, options);
+  const int32_t context = ContextWithinMemory(model, BlocksWithinMemory(model, options));
   if (context < limit) {
     Say(absl::StrCat("context ", context, " of the model's ", limit,
                      " tokens: the KV cache may take half of the free memory"));
@@ -103,7 +135,7 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
   }
   model.workers = WorkerNames(options);
   ASSIGN_OR_RETURN(model.context_length, ChooseContext(model, options, default_context));
-  model.kv_block_count = BlocksOf(model.context_length) + kSpareKvBlocks;
+  ASSIGN_OR_RETURN(model.kv_block_count, ChooseKvBlocks(model, options));
   return model;
 }
 

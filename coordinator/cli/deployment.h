@@ -29,7 +29,7 @@ struct PlannedModel {
   PipelinePlan plan;
   std::vector<std::string> workers;  // as people call them, by stage
   int32_t context_length = 0;        // positions of a sequence
-  int32_t kv_block_count = 0;
+  int32_t kv_block_count = 0;        // of every stage
 };
 
 // Reads the header and decides. `default_context`: where the options name none; 0: the model's,

@@ -37,6 +37,7 @@ struct Flags {
   std::string cache_type_v;
   std::optional<int32_t> context;
   std::optional<int32_t> prompt_chunk;
+  std::string kv_memory;
   std::string speculation;
   std::optional<std::string> prompt;
   std::optional<std::string> file;
@@ -95,6 +96,11 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
   app.add_option("-c,--context,--ctx-size", flags.context,
                  "context length (default: the model's, within memory)")
       ->type_name("N")
+      ->group(group);
+  app.add_option("--kv-memory", flags.kv_memory,
+                 "of each worker, for K and V of all that runs, as 512M or 4G\n"
+                 "(default: half of what is free beside the weights)")
+      ->type_name("SIZE")
       ->group(group);
   app.add_option("--prompt-chunk", flags.prompt_chunk,
                  "most prompt tokens in one step (default: chosen by the scheduler)")
@@ -316,6 +322,25 @@ absl::Status ParseSeed(absl::string_view text, Options& options) {
       absl::StrCat("--seed is '", text, "'; expected a number from 0 to 2^64 - 1, or -1"));
 }
 
+absl::Status ParseKvMemory(absl::string_view text, Options& options) {
+  if (text.empty()) return absl::OkStatus();
+  constexpr absl::string_view kUnits = "KMG";
+  absl::string_view digits = text;
+  int shift = 0;
+  if (const size_t unit = kUnits.find(absl::ascii_toupper(text.back()));
+      unit != absl::string_view::npos) {
+    shift = 10 * (static_cast<int>(unit) + 1);
+    digits.remove_suffix(1);
+  }
+  uint64_t count = 0;
+  if (!absl::SimpleAtoi(digits, &count) || count == 0 || count > (UINT64_MAX >> shift)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--kv-memory is '", text, "'; expected bytes, as 512M or 4G"));
+  }
+  options.kv_memory_bytes = count << shift;
+  return absl::OkStatus();
+}
+
 absl::Status ParseSpeculation(absl::string_view text, Options& options) {
   for (const auto& [name, mode] :
        {std::pair("off", Speculation::kOff), std::pair("on", Speculation::kOn),
@@ -406,6 +431,7 @@ absl::Status ParseRunFlags(const Flags& flags, Options& options) {
   options.context_length = flags.context;
   options.prompt_chunk = flags.prompt_chunk.value_or(0);
   RETURN_IF_ERROR(ParseSpeculation(flags.speculation, options));
+  RETURN_IF_ERROR(ParseKvMemory(flags.kv_memory, options));
   return absl::OkStatus();
 }
 

@@ -33,7 +33,8 @@ struct Options {
   std::optional<Isa> isa;
   NumericOptions numeric;
   std::optional<int32_t> context_length;
-  int32_t prompt_chunk = 0;  // 0: the scheduler's choice
+  std::optional<uint64_t> kv_memory_bytes;  // of each worker; absent: what is free, with headroom
+  int32_t prompt_chunk = 0;                 // 0: the scheduler's choice
   Speculation speculation = Speculation::kAuto;
   bool plan_only = false;
 

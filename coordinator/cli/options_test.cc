@@ -143,6 +143,19 @@ TEST(ParseOptionsTest, ReadsEveryFlag) {
   EXPECT_EQ(options.prompt, "--json");
 }
 
+TEST(ParseOptionsTest, ReadsSizesOfMemory) {
+  EXPECT_FALSE(MustParse({"-p", "x"}).kv_memory_bytes.has_value());
+  EXPECT_EQ(MustParse({"-p", "x", "--kv-memory", "4096"}).kv_memory_bytes, 4096u);
+  EXPECT_EQ(MustParse({"-p", "x", "--kv-memory", "512M"}).kv_memory_bytes, 512u << 20);
+  EXPECT_EQ(MustParse({"-p", "x", "--kv_memory=3g"}).kv_memory_bytes, uint64_t{3} << 30);
+}
+
+TEST(ParseOptionsTest, ReadsTheModeOfSpeculation) {
+  EXPECT_EQ(MustParse({"-p", "x"}).speculation, Speculation::kAuto);
+  EXPECT_EQ(MustParse({"-p", "x", "--speculation", "off"}).speculation, Speculation::kOff);
+  EXPECT_EQ(MustParse({"-p", "x", "--speculation", "on"}).speculation, Speculation::kOn);
+}
+
 TEST(ParseOptionsTest, APromptIsAnyText) {
   for (const std::string text : {"", "{}", "[a,b]", "-p", "--model", "a b", "=", "%%", "\"q\"",
                                  "'x'", "tokenize", "\n", "--"}) {
@@ -188,6 +201,10 @@ TEST(ParseOptionsTest, WrongUsageNamesTheFlagAndTheValue) {
       {{"-p", "x", "-t", "0"}, "threads"},
       {{"-p", "x", "-c", "0"}, "--context"},
       {{"-p", "x", "--prompt-chunk", "0"}, "--prompt-chunk"},
+      {{"-p", "x", "--kv-memory", "0"}, "--kv-memory"},
+      {{"-p", "x", "--kv-memory", "M"}, "--kv-memory"},
+      {{"-p", "x", "--kv-memory", "99999999999G"}, "--kv-memory"},
+      {{"-p", "x", "--speculation", "maybe"}, "maybe"},
       {{"-p", "x", "--top-p", "1.5"}, "--top-p"},
       {{"-p", "x", "--temp", "nan"}, "--temp"},
       {{"-p", "x", "--seed", "x"}, "--seed"},

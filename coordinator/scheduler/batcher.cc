@@ -150,7 +150,7 @@ bool Batcher::GiveBlocks(Sequence& sequence) {
   const bool is_new = sequence.life == 0 && sequence.id.second == 0;
   // The last token is evaluated anyway: what follows it is wanted. So are rows that are scored.
   int32_t evaluated_from = sequence.token_count() - 1;
-  if (sequence.request.score_after >= 0) evaluated_from = sequence.request.score_after;
+  if (sequence.request.score_after >= 0) evaluated_from = sequence.score_from;
   if (sequence.request.cache_prompt || !is_new) {
     sequence.known = blocks_.Find(absl::MakeConstSpan(sequence.tokens).first(evaluated_from),
                                   sequence.block_table);
@@ -402,7 +402,10 @@ void Batcher::FinishSpan(const InFlightSpan& span, const SpanOutput& output,
     }
     ++running.usage.decode_steps;
   }
-  if (!output.scores.empty()) running.sink->OnScores(output.scores);
+  if (!output.scores.empty()) {
+    sequence.score_from += static_cast<int32_t>(output.scores.size());
+    running.sink->OnScores(output.scores);
+  }
   if (!span.is_last) return;
   if (running.request.max_tokens == 0) {
     return EndChoices(span.sequence.first, FinishReason::kLength, now_ms);

@@ -318,6 +318,19 @@ TEST_F(BatcherTest, TheYoungestGivesWayAndSaysTheSame) {
   EXPECT_LT(all[0]->usage.total_ms, all[3]->usage.total_ms);
 }
 
+TEST_F(BatcherTest, ScoresComeOnceWhateverIsPreempted) {
+  Build(7, 7 * kKvBlockTokens, 2);  // so few that none is held back
+  const auto elder = Add(RequestFor(Prompt(30), 150));
+  while (elder->ids[0].size() < 60) Turn();
+  Request request = RequestFor(Prompt(120, 1), 0);
+  request.score_after = 20;
+  const auto heard = Add(std::move(request));
+  RunAll();
+  EXPECT_EQ(heard->scores.size(), 99u);
+  EXPECT_GT(batcher_->stats(now_).preemptions, 0u);
+  EXPECT_EQ(elder->ids[0], FakeAnswer(Prompt(30), 150));
+}
+
 TEST_F(BatcherTest, ARequestThatFillsAllBlocksEnds) {
   Build(4, 4 * kKvBlockTokens);
   const auto big = Add(RequestFor(Prompt(100), -1));

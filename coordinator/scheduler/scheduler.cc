@@ -57,9 +57,9 @@ absl::Status CheckRequest(const Request& request, const SchedulerOptions& option
 
 }  // namespace
 
-// Two threads: one takes what comes in, the other what comes back. Both then compose as many steps
-// as there is room for. `mutex_` is held by whoever does so; callers never wait for it, since a
-// sink may be one: they leave a note in the inbox.
+// Two threads: one takes what comes in while nothing comes back, the other what comes back. Both
+// then compose as many steps as there is room for. `mutex_` is held by whoever does so; callers
+// never wait for it, since a sink may be one: they leave a note in the inbox.
 class Scheduler::Impl {
  public:
   Impl(Pipeline& pipeline, SchedulerOptions options)
@@ -242,6 +242,8 @@ class Scheduler::Impl {
       lock.unlock();
       const absl::StatusOr<StepResult> result = pipeline_.Next();
       lock.lock();
+      // The other thread may wait for the lock behind this one for as long as steps come back.
+      EmptyInbox();
       if (batcher_.steps_in_flight() == 0) continue;
       if (IsLost(result.status())) {
         Break(result.status());

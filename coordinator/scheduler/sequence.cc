@@ -30,7 +30,7 @@ Span Sequence::MakeSpan(int32_t count, const std::vector<int32_t>& draft) const 
 // Row i scores the token after it.
 OutputSpec Sequence::ScoreRows(int32_t begin, int32_t end) const {
   OutputSpec spec;
-  const int32_t first = std::max(begin, request.score_after);
+  const int32_t first = std::max(begin, score_from);
   const int32_t last = std::min(end, token_count() - 1);
   if (first >= last) return spec;
   spec.kind = OutputSpec::Kind::kScore;

@@ -24,6 +24,7 @@ struct Sequence {
       : id(sequence_id),
         request(its_request),
         tokens(its_request.prompt),
+        score_from(its_request.score_after),
         drafts(its_request.speculation) {}
 
   int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
@@ -41,6 +42,7 @@ struct Sequence {
   const Request& request;
   std::vector<int32_t> tokens;        // prompt and answer
   int32_t fed = 0;                    // tokens that have been submitted, the first ones
+  int32_t score_from;                 // first row whose score has not come yet; -1: none is wanted
   bool answering = false;             // each step feeds the last token and gives the next
   int32_t steps_in_flight = 0;        // that have a span of it
   uint64_t last_step = ~uint64_t{0};  // that has one
