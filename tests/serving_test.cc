@@ -104,10 +104,12 @@ std::vector<Request> SomeRequests() {
     const std::vector<int32_t> own = RandomTokens(1 + 17 * i % 120, vocabulary, i);
     request.prompt.insert(request.prompt.end(), own.begin(), own.end());
     if (i % 4 == 1) request.prompt.insert(request.prompt.end(), own.begin(), own.end());
-    request.max_tokens = 8 + 5 * i % 40;
+    request.max_tokens = 70 + 7 * i % 30;
     request.sampling.temperature = i % 2 == 0 ? 0.0f : 1.3f;
     request.sampling.seed = 10 * i;
     if (i % 5 == 2) request.sampling.repeat_penalty = 1.2f;
+    // Answers of very few tokens, which repeat themselves where they are not drawn.
+    if (i % 4 >= 2) request.logit_bias = {{5, 40.0f}, {6, 40.0f}};
     if (i % 6 == 5) request.choice_count = 2;
     request.return_logits = true;
     requests.push_back(std::move(request));
