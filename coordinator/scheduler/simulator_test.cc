@@ -124,8 +124,10 @@ TEST(SimulatorTest, ALongPromptSlowsRunningAnswersByABoundedPart) {
     for (int i = 0; i < 8; ++i) {
       const SimulatedAnswer& answer = simulation.answers[i];
       const double before = Percentile(TokenGaps(answer, 1000, arrives_ms), 0.5);
-      const double during = Percentile(TokenGaps(answer, arrives_ms, first_token_ms), 0.99);
-      EXPECT_LE(during, 2 * before) << stages << " stages, stream " << i;
+      const std::vector<double> during = TokenGaps(answer, arrives_ms, first_token_ms);
+      EXPECT_LE(Percentile(during, 0.95), 2 * before) << stages << " stages, stream " << i;
+      // When it comes, steps of the prompt's are sent before anything is known of their company.
+      EXPECT_LE(during.back(), 2.5 * before) << stages << " stages, stream " << i;
     }
     const Simulation alone = Simulate(pipeline, {{0, 64, 40}, {1e5, 2000, 1}});
     EXPECT_LE(first_token_ms - arrives_ms, 2.5 * (alone.answers[1].token_ms[0] - 1e5)) << stages;
