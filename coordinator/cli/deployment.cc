@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -46,35 +47,48 @@ int32_t BlocksOf(int64_t positions) {
   return static_cast<int32_t>((positions + kKvBlockTokens - 1) / kKvBlockTokens);
 }
 
-// KV blocks that there is memory for; 0 where nothing is known of the machines. Ids are the same on
-// every stage, so the one with the largest blocks decides, or all together where they share memory.
-int64_t BlocksWithinMemory(const PlannedModel& model, const Options& options) {
-  const bool in_process = options.workers.empty() && options.local_worker_count == 0;
-  uint64_t all_bytes = 0;
-  uint64_t largest_bytes = 1;
-  uint64_t weight_bytes = 0;
+bool InProcess(const Options& options) {
+  return options.workers.empty() && options.local_worker_count == 0;
+}
+
+// Bytes of one KV block on each stage.
+std::vector<uint64_t> BlockBytes(const PlannedModel& model, const Options& options) {
+  std::vector<uint64_t> bytes;
   for (const PlannedStage& stage : model.plan.stages) {
-    const uint64_t bytes = KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
-    all_bytes += bytes;
-    largest_bytes = std::max(largest_bytes, bytes);
-    weight_bytes += stage.weight_bytes;
+    bytes.push_back(KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type));
   }
-  all_bytes = std::max(all_bytes, largest_bytes);
+  return bytes;
+}
+
+// Ids are the same on every stage, so the worker with the largest blocks decides.
+uint64_t BlockBytesOfWorker(const PlannedModel& model, const Options& options) {
+  const std::vector<uint64_t> bytes = BlockBytes(model, options);
+  const uint64_t largest = *std::max_element(bytes.begin(), bytes.end());
+  const uint64_t all = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
+  return std::max<uint64_t>(1, InProcess(options) ? all : largest);
+}
+
+// KV blocks that there is memory for; 0 where nothing is known of the machines.
+int64_t BlocksWithinMemory(const PlannedModel& model, const Options& options) {
   if (options.kv_memory_bytes.has_value()) {
-    return static_cast<int64_t>(*options.kv_memory_bytes /
-                                (in_process ? all_bytes : largest_bytes));
+    return static_cast<int64_t>(*options.kv_memory_bytes / BlockBytesOfWorker(model, options));
   }
   const uint64_t available = AvailableMemoryBytes();
   if (!options.workers.empty() || available == 0) return 0;
+  uint64_t weight_bytes = 0;
+  for (const PlannedStage& stage : model.plan.stages) weight_bytes += stage.weight_bytes;
+  const std::vector<uint64_t> bytes = BlockBytes(model, options);
+  const uint64_t all = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
   const uint64_t budget = (available - std::min(available, weight_bytes)) / kKvMemoryDivisor;
-  return static_cast<int64_t>(budget / all_bytes);
+  return static_cast<int64_t>(budget / std::max<uint64_t>(all, 1));
 }
 
 // The longest context whose KV cache there is room for; the model's where nothing is known.
 int32_t ContextWithinMemory(const PlannedModel& model, int64_t blocks) {
   const int32_t limit = static_cast<int32_t>(model.spec.context_length);
   if (blocks == 0) return limit;
-  const int64_t positions = std::min<int64_t>(limit, blocks * kKvBlockTokens);
+  const int64_t positions =
+      std::clamp<int64_t>((blocks - kSpareKvBlocks) * kKvBlockTokens, 0, limit);
   return std::max(static_cast<int32_t>(positions), std::min(limit, kMinDefaultContext));
 }
 
@@ -84,9 +98,10 @@ absl::StatusOr<int32_t> ChooseKvBlocks(const PlannedModel& model, const Options&
   const int64_t least = BlocksOf(model.context_length) + kSpareKvBlocks;
   if (options.kv_memory_bytes.has_value() && within < least) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--kv-memory has room for ", within * kKvBlockTokens,
-                     " tokens, and the context is ", model.context_length,
-                     ": expected at least one block of ", kKvBlockTokens, " tokens more than it"));
+        absl::StrCat("--kv-memory is ", HumanBytes(*options.kv_memory_bytes), ", and a context of ",
+                     model.context_length, " tokens takes ",
+                     HumanBytes(least * BlockBytesOfWorker(model, options)),
+                     " of each worker: expected at least that, or a smaller --context"));
   }
   const int64_t blocks = within > 0 ? within : least * kContextsElsewhere;
   return static_cast<int32_t>(std::clamp(blocks, least, least * kMostContexts));
@@ -105,8 +120,10 @@ absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& 
   if (default_context > 0) return std::min(default_context, limit);
   const int32_t context = ContextWithinMemory(model, BlocksWithinMemory(model, options));
   if (context < limit) {
-    Say(absl::StrCat("context ", context, " of the model's ", limit,
-                     " tokens: the KV cache may take half of the free memory"));
+    Say(absl::StrCat("context ", context, " of the model's ", limit, " tokens: ",
+                     options.kv_memory_bytes.has_value()
+                         ? "--kv-memory holds no more"
+                         : "the KV cache may take half of the free memory"));
   }
   return context;
 }
@@ -114,10 +131,10 @@ absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& 
 absl::Status CheckStageCount(const Options& options, const ModelSpec& spec) {
   const int stage_count = StageCount(options);
   if (stage_count <= spec.layer_count) return absl::OkStatus();
-  const bool in_process = options.workers.empty() && options.local_worker_count == 0;
-  return absl::InvalidArgumentError(absl::StrCat(
-      stage_count, in_process ? " stages" : " workers", " are asked for, and the model has ",
-      spec.layer_count, " layers: expected at most one for each"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(stage_count, InProcess(options) ? " stages" : " workers",
+                   " are asked for, and the model has ", spec.layer_count,
+                   " layers: expected at most one for each"));
 }
 
 }  // namespace
@@ -148,9 +165,8 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(const Options& opt
     const auto progress = [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
       display.Update(stage, bytes_done, bytes_total);
     };
-    const bool in_process = options.workers.empty() && options.local_worker_count == 0;
-    RETURN_IF_ERROR(in_process ? deployment->StartStages(progress)
-                               : deployment->StartWorkers(progress));
+    RETURN_IF_ERROR(InProcess(options) ? deployment->StartStages(progress)
+                                       : deployment->StartWorkers(progress));
   }
   const std::chrono::duration<double, std::milli> elapsed =
       std::chrono::steady_clock::now() - start;

@@ -17,6 +17,17 @@ class Completion(harness.EndToEndTest):
         plain = self.expect_ok(*self.greedy("-p", "hello"))
         self.assertEqual(plain.text.rstrip("\n"), answer["text"].rstrip("\n"))
 
+    def test_drafts_and_memory_for_keys_and_values_change_nothing(self):
+        expected = self.expect_json(*self.greedy("-p", "hello", "-n", 60))["ids"]
+        for mode in ("off", "on", "auto"):
+            answer = self.expect_json(*self.greedy("-p", "hello", "-n", 60, "--workers", 2,
+                                                   "--speculation", mode, "--kv-memory", "4M"))
+            self.assertEqual(answer["ids"], expected, mode)
+
+    def test_too_little_memory_for_keys_and_values(self):
+        self.expect_error(*self.greedy("-p", "hello", "-c", 1000, "--kv-memory", "1K"),
+                          names=["--kv-memory", "1000", "--context"])
+
     def test_json_shape(self):
         answer = self.expect_json(*self.greedy("--ids", "11,12,13", "--workers", 2,
                                                "--logprobs", 3))
