@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "engine/kernels/isa.h"
+#include "engine/kernels/probe.h"
 
 namespace baton {
 
@@ -102,6 +103,8 @@ struct Kernels {
 
   // Half floats, rounded to nearest even.
   void (*to_half)(const float* x, int64_t n, uint16_t* out);
+
+  ProbeKernels probe;
 };
 
 const Kernels& KernelsFor(Isa isa);

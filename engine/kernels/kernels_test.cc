@@ -452,5 +452,33 @@ TEST_F(KernelsTest, AttentionIsSoftmax) {
   for (int d = 0; d < size; ++d) EXPECT_NEAR(out[d], exact[d], 1e-5);
 }
 
+// Every float counts once: a probe that skips some would find more bandwidth than there is.
+TEST_F(KernelsTest, ProbeReadsAll) {
+  std::vector<const Kernels*> all = FastKernels();
+  all.push_back(&scalar_);
+  AlignedBuffer buffer(kMaxProbeStreams * 2 * kProbeReadFloats * sizeof(float));
+  float* data = buffer.as<float>();
+  for (const Kernels* kernels : all) {
+    for (int streams : {1, 2, 4}) {
+      const int64_t count = streams * 2 * kProbeReadFloats;
+      for (int64_t i = 0; i < count; ++i) {
+        data[i] = 2;
+        EXPECT_EQ(kernels->probe.read_max(data, count, streams, i % 2 * 64), 2.0f);
+        data[i] = 1;
+      }
+    }
+  }
+}
+
+TEST_F(KernelsTest, ProbesCountWhatTheyDo) {
+  for (const Kernels* fast : FastKernels()) {
+    for (const auto run : {fast->probe.dot_int8, fast->probe.fma_f32}) {
+      if (run == nullptr) continue;
+      EXPECT_GT(run(1), 0);
+      EXPECT_EQ(run(10), 10 * run(1));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace baton

@@ -4,9 +4,11 @@
 #include "engine/kernels/avx2/kernels.h"
 
 #include "engine/kernels/avx2/f32x16.h"
+#include "engine/kernels/avx2/probe.h"
 #include "engine/kernels/avx2/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"
 #include "engine/kernels/vector/float_matmul-inl.h"
+#include "engine/kernels/vector/probe-inl.h"
 
 namespace baton {
 namespace BATON_VECTOR_NAMESPACE {
@@ -90,6 +92,7 @@ const Kernels& Avx2Kernels() {
       .attend = target::AttendTile,
       .merge_attention = target::MergeTile,
       .to_half = target::ToHalf,
+      .probe = {target::DotInt8, target::FmaF32<6>, target::ReadMax},
   };
   return kernels;
 }

@@ -3,9 +3,11 @@
 #include "engine/kernels/avx512/kernels.h"
 
 #include "engine/kernels/avx512/f32x16.h"
+#include "engine/kernels/avx512/probe.h"
 #include "engine/kernels/avx512/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"
 #include "engine/kernels/vector/float_matmul-inl.h"
+#include "engine/kernels/vector/probe-inl.h"
 
 namespace baton {
 namespace avx512 {
@@ -79,6 +81,7 @@ const Kernels& Avx512Kernels() {
       .attend = avx512::AttendTile,
       .merge_attention = avx512::MergeTile,
       .to_half = avx512::ToHalf,
+      .probe = {avx512::DotInt8, avx512::FmaF32<12>, avx512::ReadMax},
   };
   return kernels;
 }

@@ -3,9 +3,11 @@
 #include "engine/kernels/neon/kernels.h"
 
 #include "engine/kernels/neon/f32x16.h"
+#include "engine/kernels/neon/probe.h"
 #include "engine/kernels/neon/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"
 #include "engine/kernels/vector/float_matmul-inl.h"
+#include "engine/kernels/vector/probe-inl.h"
 
 namespace baton {
 namespace neon {
@@ -82,6 +84,7 @@ const Kernels& NeonKernels() {
       .attend = neon::AttendTile,
       .merge_attention = neon::MergeTile,
       .to_half = neon::ToHalf,
+      .probe = {neon::DotInt8, neon::FmaF32<6>, neon::ReadMax},
   };
   return kernels;
 }

@@ -21,6 +21,7 @@ void RopeHalves(float* x, const float* cosine, const float* sine, int64_t pair_c
 void ToHalf(const float* x, int64_t n, uint16_t* out);
 void AttendTile(const AttentionTile& tile);
 void MergeTile(const AttentionTile& tile);
+float ReadMax(const float* data, int64_t count, int streams, int64_t prefetch_bytes);
 
 template <PackedFormat kFormat>
 void MatMulGroups(const uint8_t* groups, int64_t group_bytes, int64_t group_count,

@@ -1,0 +1,67 @@
+#include "engine/pipeline/step_work.h"
+
+#include "engine/kernels/attention.h"
+#include "engine/quant/types.h"
+
+namespace baton {
+namespace {
+
+class WorkCounter {
+ public:
+  explicit WorkCounter(ActivationMode activations) : activations_(activations) {}
+
+  // `rows` of input meet the slice, whose bytes are read `reads` times.
+  void Add(const TensorSlice& slice, double rows, double reads) {
+    work_.read_bytes += reads * static_cast<double>(slice.bytes());
+    if (slice.columns <= 1) return;  // norms and biases
+    const double operations = 2 * rows * static_cast<double>(slice.rows * slice.columns);
+    const bool quantized = TraitsOf(slice.tensor.type).block_elements > 1;
+    if (quantized && activations_ == ActivationMode::kInt8) {
+      work_.int8_operations += operations;
+    } else {
+      work_.f32_operations += operations;
+    }
+  }
+  void AddBytes(double bytes) { work_.read_bytes += bytes; }
+  const StepWork& work() const { return work_; }
+
+ private:
+  const ActivationMode activations_;
+  StepWork work_;
+};
+
+// How many of `count` experts are used by at least one of `rows`, each of which uses `used`.
+double ExpectedExperts(int count, int used, int64_t rows) {
+  double unused = 1;
+  for (int64_t row = 0; row < rows && unused > 1e-9; ++row) unused *= 1 - double(used) / count;
+  return count * (1 - unused);
+}
+
+void AddLayer(const ModelSpec& spec, LayerSpec layer, int64_t rows, WorkCounter& counter) {
+  double expert_rows = rows, expert_reads = 1;  // of each expert, on average
+  if (const int count = static_cast<int>(layer.experts.size()); count > 1) {
+    expert_rows = static_cast<double>(rows) * spec.expert_used_count / count;
+    expert_reads = ExpectedExperts(count, spec.expert_used_count, rows) / count;
+  }
+  LayerSpec experts;
+  experts.experts.swap(layer.experts);
+  VisitSlices(layer, [&](const TensorSlice& slice) { counter.Add(slice, rows, 1); });
+  VisitSlices(experts,
+              [&](const TensorSlice& slice) { counter.Add(slice, expert_rows, expert_reads); });
+}
+
+}  // namespace
+
+StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
+                       const StepShape& shape) {
+  WorkCounter counter(numeric.activations);
+  for (const LayerSpec& layer : spec.layers) AddLayer(spec, layer, shape.row_count, counter);
+  counter.Add(spec.output_norm, shape.logit_count, 1);
+  counter.Add(spec.output, shape.logit_count, 1);
+  counter.AddBytes(static_cast<double>(spec.embedding.row_bytes()) * shape.row_count);
+  const uint64_t block_bytes = KvBlockBytes(spec, {0, spec.layer_count}, numeric.kv_type);
+  counter.AddBytes(static_cast<double>(block_bytes) / kKvBlockTokens * shape.read_positions);
+  return counter.work();
+}
+
+}  // namespace baton
