@@ -156,6 +156,11 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
   return model;
 }
 
+int ThreadsPerWorker(const Options& options) {
+  const int workers = std::max(1, options.local_worker_count);
+  return options.thread_count.value_or(std::max(1, PhysicalCoreCount() / workers));
+}
+
 absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(const Options& options,
                                                               const PlannedModel& model) {
   const auto start = std::chrono::steady_clock::now();
@@ -181,7 +186,7 @@ absl::Status Deployment::StartStages(const LoadProgress& progress) {
     stage.role = planned.role;
     stage.numeric = options_.numeric;
     stage.isa = options_.isa.value_or(BestIsa());
-    stage.thread_count = options_.thread_count.value_or(PhysicalCoreCount());
+    stage.thread_count = ThreadsPerWorker(options_);
     stage.kv_block_count = model_.kv_block_count;
     const int index = static_cast<int>(stages.size());
     stage.progress = [&progress, index](uint64_t bytes_done, uint64_t bytes_total) {
@@ -201,8 +206,7 @@ absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
     LocalWorkersOptions local;
     local.count = options_.local_worker_count;
     local.model_path = options_.model;
-    local.thread_count =
-        options_.thread_count.value_or(std::max(1, PhysicalCoreCount() / local.count));
+    local.thread_count = ThreadsPerWorker(options_);
     if (options_.isa.has_value()) local.isa = IsaName(*options_.isa);
     ASSIGN_OR_RETURN(local_workers_, LocalWorkers::Start(local));
     workers = local_workers_->Endpoints();

@@ -37,6 +37,9 @@ struct PlannedModel {
 // that the model has no room for.
 absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_context);
 
+// Compute threads of each local worker, or of the stages in this process.
+int ThreadsPerWorker(const Options& options);
+
 // Running stages. Destroying it ends local workers.
 class Deployment {
  public:

@@ -21,6 +21,8 @@ namespace {
 constexpr int kMaxThreads = 1024;
 constexpr int kMaxLocalWorkers = 1024;
 constexpr int32_t kMaxLogprobs = 1 << 20;
+constexpr int kMaxBenchTokens = 1 << 24;
+constexpr int kMaxRepetitions = 1000;
 constexpr size_t kHelpColumn = 34;
 
 // What stands on the command line, before it means anything.
@@ -49,6 +51,13 @@ struct Flags {
   bool chat = false;
   bool no_bos = false;
   bool no_special = false;
+  // Of bench: lists, empty where none is given.
+  std::string bench_prompts;
+  std::string bench_generations;
+  std::string bench_sequences;
+  std::string bench_depths;
+  std::string bench_threads;
+  std::string bench_format = "md";
 };
 
 // Names as people type them: one dash for short ones, `-ctk` among them.
@@ -73,8 +82,10 @@ class HelpFormatter : public CLI::Formatter {
 // A range that help does not spell out.
 CLI::Validator Within(int least, int most) { return CLI::Range(least, most).description(""); }
 
-void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
-  const std::string group = "Model and workers";
+constexpr char kModelGroup[] = "Model and workers";
+
+void AddWorkerFlags(CLI::App& app, Flags& flags) {
+  const std::string group = kModelGroup;
   app.add_option("-m,--model", flags.model, "a GGUF file")->type_name("FILE")->group(group);
   app.add_option("--workers", flags.workers,
                  "N local worker processes (default 1); 0: everything in this process;\n"
@@ -88,6 +99,10 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
                  "layers of each worker by hand, as 0-11,12-21 (default: by bytes)")
       ->type_name("RANGES")
       ->group(group);
+}
+
+void AddSizeFlags(CLI::App& app, Flags& flags) {
+  const std::string group = kModelGroup;
   app.add_option("-t,--threads", flags.threads,
                  "compute threads of each local worker\n(default: physical cores / workers)")
       ->check(Within(1, kMaxThreads))
@@ -102,6 +117,10 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
                  "(default: half of what is free beside the weights)")
       ->type_name("SIZE")
       ->group(group);
+}
+
+void AddComputeFlags(CLI::App& app, Flags& flags, Options& options) {
+  const std::string group = kModelGroup;
   app.add_option("--prompt-chunk", flags.prompt_chunk,
                  "most prompt tokens in one step (default: chosen by the scheduler)")
       ->type_name("N")
@@ -129,6 +148,12 @@ void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
       ->type_name("MODE")
       ->group(group);
   app.add_flag("--plan-only", options.plan_only, "print the plan and stop")->group(group);
+}
+
+void AddModelFlags(CLI::App& app, Flags& flags, Options& options) {
+  AddWorkerFlags(app, flags);
+  AddSizeFlags(app, flags);
+  AddComputeFlags(app, flags, options);
 }
 
 void AddJsonFlag(CLI::App& app, Options& options) {
@@ -215,11 +240,34 @@ void AddOutputFlags(CLI::App& app, Options& options) {
       ->group(group);
 }
 
+void AddBenchFlags(CLI::App& app, Flags& flags, Options& options) {
+  const std::string group = "Tests";
+  const auto list = [&](const std::string& names, std::string& values,
+                        const std::string& description) {
+    app.add_option(names, values, description)->type_name("N,...")->group(group);
+  };
+  list("-p,--n-prompt", flags.bench_prompts, "tokens of a prompt; 0: none (default 512)");
+  list("-n,--n-gen", flags.bench_generations, "tokens to generate; 0: none (default 128)");
+  list("-b,--n-batch-seqs", flags.bench_sequences, "sequences side by side (default 1)");
+  list("-d,--n-depth", flags.bench_depths, "tokens that each one holds before (default 0)");
+  list("-t,--threads", flags.bench_threads,
+       "compute threads of each local worker\n(default: physical cores / workers)");
+  app.add_option("-r,--repetitions", options.repetitions, "runs of each test (default 3)")
+      ->check(Within(1, kMaxRepetitions))
+      ->type_name("N")
+      ->group(group);
+  app.add_option("-o,--output", flags.bench_format, "md, csv or json (default md)")
+      ->type_name("FORMAT")
+      ->group("Output");
+  app.add_flag("--json", options.json, "as -o json")->group("Output");
+}
+
 struct Apps {
   CLI::App main{"Runs a GGUF language model, its layers spread over worker processes.",
                 "coordinator"};
   CLI::App* perplexity = nullptr;
   CLI::App* tokenize = nullptr;
+  CLI::App* bench = nullptr;
 };
 
 void Prepare(CLI::App& app) {
@@ -265,6 +313,20 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
   apps.tokenize->add_flag("--no-special", flags.no_special, "special tokens are ordinary text")
       ->group("Text");
   AddHelpFlag(*apps.tokenize);
+
+  apps.bench = apps.main.add_subcommand("bench", "tokens per second, and the hardware's limits");
+  Prepare(*apps.bench);
+  apps.bench->footer(
+      "Every combination of the lists is measured. t/s counts the tokens of all sequences.\n"
+      "limit: what the hardware reaches with the same threads in a probe beside each run;\n"
+      "share: how near the test comes to it. Prompts are compared with arithmetic (int8 or\n"
+      "f32, two operations per weight and token), generations with reading weights, K and V\n"
+      "(bandwidth) or with arithmetic, whichever bounds them more. Workers that run\n"
+      "elsewhere are not probed.");
+  AddWorkerFlags(*apps.bench, flags);
+  AddComputeFlags(*apps.bench, flags, options);
+  AddBenchFlags(*apps.bench, flags, options);
+  AddHelpFlag(*apps.bench);
 }
 
 KnownFlags FlagsOf(const CLI::App& app) {
@@ -501,6 +563,47 @@ absl::Status ParseAnswerFlags(const Flags& flags, bool on_terminal, Options& opt
   return ValidateSamplingParams(options.sampling);
 }
 
+// "1,4,16", of numbers from `least` to `most`. Leaves `values` alone where nothing is given.
+absl::Status ParseList(absl::string_view flag, absl::string_view text, int least, int most,
+                       std::vector<int>& values) {
+  if (text.empty()) return absl::OkStatus();
+  values.clear();
+  for (const absl::string_view word : absl::StrSplit(text, ',')) {
+    int value = 0;
+    if (!absl::SimpleAtoi(word, &value) || value < least || value > most) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, " has '", word, "'; expected numbers ",
+                                                     least, " to ", most, ", as 1,2,4"));
+    }
+    values.push_back(value);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseBenchFlags(const Flags& flags, Options& options) {
+  BenchMatrix& bench = options.bench;
+  RETURN_IF_ERROR(ParseList("-p", flags.bench_prompts, 0, kMaxBenchTokens, bench.prompt_tokens));
+  RETURN_IF_ERROR(
+      ParseList("-n", flags.bench_generations, 0, kMaxBenchTokens, bench.generated_tokens));
+  RETURN_IF_ERROR(ParseList("-b", flags.bench_sequences, 1, kMaxBatchRows, bench.sequence_counts));
+  RETURN_IF_ERROR(ParseList("-d", flags.bench_depths, 0, kMaxBenchTokens, bench.depths));
+  RETURN_IF_ERROR(ParseList("-t", flags.bench_threads, 1, kMaxThreads, options.bench_threads));
+  if (ListTests(bench).empty()) {
+    return absl::InvalidArgumentError("-p and -n are 0; expected a test to run");
+  }
+  if (!options.bench_threads.empty() && !options.workers.empty()) {
+    return absl::InvalidArgumentError(
+        "-t is given, and workers that run elsewhere have their own; expected no -t");
+  }
+  const std::string& format = flags.bench_format;
+  if (format != "md" && format != "csv" && format != "json") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("-o is '", format, "'; expected md, csv or json"));
+  }
+  if (format == "csv") options.bench_format = BenchFormat::kCsv;
+  if (format == "json" || options.json) options.bench_format = BenchFormat::kJson;
+  return absl::OkStatus();
+}
+
 absl::Status Interpret(const Flags& flags, bool on_terminal, Options& options) {
   if (flags.model.empty())
     return absl::InvalidArgumentError("no model is given; expected --model FILE");
@@ -510,6 +613,7 @@ absl::Status Interpret(const Flags& flags, bool on_terminal, Options& options) {
   if (options.command == Command::kComplete) {
     RETURN_IF_ERROR(ParseAnswerFlags(flags, on_terminal, options));
   }
+  if (options.command == Command::kBench) RETURN_IF_ERROR(ParseBenchFlags(flags, options));
   return absl::OkStatus();
 }
 
@@ -528,12 +632,13 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   BuildApps(apps, flags, options);
   const CLI::App* app = &apps.main;
   if (!arguments.empty()) {
-    for (const CLI::App* subcommand : {apps.perplexity, apps.tokenize}) {
+    for (const CLI::App* subcommand : {apps.perplexity, apps.tokenize, apps.bench}) {
       if (arguments[0] == subcommand->get_name()) app = subcommand;
     }
   }
   if (app == apps.perplexity) options.command = Command::kPerplexity;
   if (app == apps.tokenize) options.command = Command::kTokenize;
+  if (app == apps.bench) options.command = Command::kBench;
   const std::string subcommand = app == &apps.main ? "" : app->get_name();
   std::vector<std::string> words = NormalizeArguments(arguments, FlagsOf(*app));
   try {

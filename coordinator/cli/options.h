@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/bench/bench_table.h"
+#include "coordinator/bench/measurement.h"
 #include "coordinator/cluster/worker_endpoint.h"
 #include "coordinator/scheduler/speculation.h"
 #include "engine/kernels/isa.h"
@@ -17,7 +19,7 @@
 
 namespace baton {
 
-enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize };
+enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize, kBench };
 
 struct Options {
   Command command = Command::kComplete;
@@ -59,6 +61,12 @@ struct Options {
   // Of tokenize.
   bool add_special = true;
   bool parse_special = true;
+
+  // Of bench.
+  BenchMatrix bench;
+  std::vector<int> bench_threads;  // one after the other; empty: the default
+  int repetitions = 3;
+  BenchFormat bench_format = BenchFormat::kMarkdown;
 };
 
 // Where the person stands: `bazel run` starts the program elsewhere and says so in the environment.

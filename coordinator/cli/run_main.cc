@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "coordinator/cli/bench_command.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/console.h"
 #include "coordinator/cli/interrupt.h"
@@ -38,6 +39,8 @@ absl::Status Run(Options& options, Output& output) {
       return RunTokenize(options, output);
     case Command::kPerplexity:
       return RunPerplexity(options, output);
+    case Command::kBench:
+      return RunBench(options, output);
     case Command::kChat:
       return RunChat(options, output);
     default:

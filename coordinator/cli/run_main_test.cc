@@ -1,6 +1,7 @@
 // The whole command line with stages in this process; worker processes are tests/e2e's.
 #include "coordinator/cli/run_main.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -174,6 +175,40 @@ TEST_F(RunMainTest, MeasuresPerplexity) {
   EXPECT_EQ(measure({"--json", "--stages", "3", "--prompt-chunk", "5"}), json);
   ExpectError(RunWords({"perplexity", "-m", model_, "--workers", "0", "-p", "x"}), kExitError,
               "64");
+}
+
+TEST_F(RunMainTest, Benchmarks) {
+  const Words base = {"bench", "-m", model_, "--workers", "0", "-t", "1", "-r", "1"};
+  const auto bench = [&](const Words& more) {
+    Words words = base;
+    words.insert(words.end(), more.begin(), more.end());
+    return RunWords(words);
+  };
+  const Outcome outcome = bench({"-p", "16", "-n", "4", "-b", "1,3", "-d", "0,8", "-o", "json"});
+  ASSERT_EQ(outcome.exit_code, kExitOk) << outcome.err;
+  const nlohmann::json list = nlohmann::json::parse(outcome.out);
+  ASSERT_EQ(list.size(), 8u);
+  EXPECT_EQ(list[0].at("n_prompt"), 16);
+  EXPECT_EQ(list[7].at("n_gen"), 4);
+  EXPECT_EQ(list[7].at("n_batch_seqs"), 3);
+  EXPECT_EQ(list[7].at("n_depth"), 8);
+  EXPECT_EQ(list[7].at("n_threads"), 1);
+  EXPECT_EQ(list[7].at("n_workers"), 0);
+  for (const nlohmann::json& test : list) EXPECT_GT(test.at("avg_ts"), 0);
+  EXPECT_GT(list[1].at("limit_value"), 0);
+
+  const std::string table = bench({"-p", "8", "-n", "0", "-t", "1,2"}).out;
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 4) << table;
+  EXPECT_THAT(table, HasSubstr("| pp8"));
+  EXPECT_THAT(bench({"-p", "8", "-n", "0", "-o", "csv"}).out, HasSubstr("model_filename,"));
+  EXPECT_EQ(bench({"-p", "8", "-n", "2", "--stages", "3"}).exit_code, kExitOk);
+
+  ExpectError(bench({"-p", "65"}), kExitError, "test pp65 needs a context of 65 tokens");
+  ExpectError(bench({"-b", "8192", "-n", "64", "-p", "0", "-d", "9"}), kExitError, "73 tokens");
+  ExpectError(bench({"-p", "0", "-n", "0"}), kExitUsage, "-p and -n");
+  ExpectError(bench({"-p", "8,many"}), kExitUsage, "many");
+  ExpectError(bench({"-o", "xml"}), kExitUsage, "xml");
+  ExpectError(RunWords({"bench", "-m", model_, "--workers", "a:1", "-t", "2"}), kExitUsage, "-t");
 }
 
 }  // namespace

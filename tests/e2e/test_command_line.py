@@ -174,3 +174,62 @@ class Perplexity(harness.EndToEndTest):
         text = self.write("text", b"few words")
         self.expect_error("perplexity", "--model", models.path("q4_0"), "-f", text, "-c", 512,
                           names=["512"])
+
+
+class Bench(harness.EndToEndTest):
+    TESTS = ["-p", 32, "-n", 4, "-r", 2]
+
+    def bench(self, *arguments):
+        done = self.expect_ok("bench", "--model", models.path("q4_0"), *self.TESTS, "-o", "json",
+                              *arguments)
+        return json.loads(done.stdout)
+
+    def check(self, test, workers, threads):
+        self.assertEqual(test["n_workers"], workers)
+        self.assertEqual(test["n_threads"], threads)
+        self.assertEqual(len(test["samples_ts"]), 2)
+        self.assertGreater(test["avg_ts"], 0)
+        self.assertGreaterEqual(test["stddev_ts"], 0)
+        self.assertIn(test["limit"], ("int8", "f32", "bandwidth"))
+        self.assertGreater(test["limit_value"], 0)
+        self.assertGreater(test["limit_share"], 0)
+
+    def test_fields_over_any_workers(self):
+        isa = ["--isa", harness.instruction_sets()[-1]]
+        if isa[1] == "scalar":
+            self.skipTest("plain C++ has no peak to compare a prompt with")
+        for workers in (0, 1, 2):
+            prompt, generation = self.bench("--workers", workers, "-t", 1, *isa)
+            self.check(prompt, workers, 1)
+            self.check(generation, workers, 1)
+            self.assertEqual((prompt["n_prompt"], prompt["n_gen"]), (32, 0))
+            self.assertEqual((generation["n_prompt"], generation["n_gen"]), (0, 4))
+        self.expect_no_orphans()
+
+    def test_batches_depths_and_threads(self):
+        tests = self.bench("--workers", 0, "-b", "1,4", "-d", "0,64", "-t", "1,2")
+        self.assertEqual(len(tests), 16)
+        self.assertEqual({(t["n_batch_seqs"], t["n_depth"], t["n_threads"]) for t in tests},
+                         {(b, d, t) for b in (1, 4) for d in (0, 64) for t in (1, 2)})
+
+    def test_workers_elsewhere_have_no_limits(self):
+        worker = self.start_worker("--model", models.path("q4_0"))
+        for test in self.bench("--workers", worker.address):
+            self.assertNotIn("limit", test)
+            self.assertNotIn("n_threads", test)
+            self.assertGreater(test["avg_ts"], 0)
+
+    def test_table(self):
+        done = self.expect_ok("bench", "--model", models.path("q4_0"), *self.TESTS)
+        lines = done.text.splitlines()
+        self.assertEqual(len(lines), 4)
+        self.assertEqual(len({len(line) for line in lines}), 1, done.text)
+        self.assertIn("pp32", lines[2])
+        self.assertIn("tg4", lines[3])
+
+    def test_errors(self):
+        model = models.path("q4_0")
+        self.expect_error("bench", "--model", model, "-p", models.CONTEXT + 1, names=["context"])
+        self.expect_error("bench", "--model", self.path("none.gguf"), names=["none.gguf"])
+        self.expect_usage_error("bench", "--model", model, "-n", "x", names=["-n"])
+        self.expect_usage_error("bench", "--model", model, "-r", "0", names=["repetitions"])

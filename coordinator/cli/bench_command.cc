@@ -1,0 +1,166 @@
+#include "coordinator/cli/bench_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/bench/bench_run.h"
+#include "coordinator/bench/bench_table.h"
+#include "coordinator/bench/measurement.h"
+#include "coordinator/bench/sequence_feeder.h"
+#include "coordinator/cli/deployment.h"
+#include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/machine.h"
+#include "coordinator/cli/plan_report.h"
+#include "coordinator/cli/text_format.h"
+#include "engine/base/status_macros.h"
+#include "engine/pipeline/hardware_probe.h"
+#include "engine/pipeline/step_work.h"
+
+namespace baton {
+namespace {
+
+// What the largest of the tests asks for.
+struct Room {
+  int32_t sequence_count = 1;
+  int32_t position_count = 1;  // of each sequence
+};
+
+absl::StatusOr<Room> RoomFor(const std::vector<BenchTest>& tests, const ModelSpec& spec) {
+  Room room;
+  for (const BenchTest& test : tests) {
+    const int64_t positions = int64_t{test.depth} + test.tokens_per_sequence();
+    if (positions > spec.context_length) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("test ", test.Name(), " needs a context of ", positions,
+                       " tokens, and the model has at most ", spec.context_length));
+    }
+    room.sequence_count = std::max(room.sequence_count, test.sequence_count);
+    room.position_count = std::max(room.position_count, static_cast<int32_t>(positions));
+  }
+  return room;
+}
+
+uint64_t WeightBytes(const PipelinePlan& plan) {
+  uint64_t bytes = 0;
+  for (const PlannedStage& stage : plan.stages) bytes += stage.weight_bytes;
+  return bytes;
+}
+
+// Blocks for all sequences; an error where this machine surely has no room for them.
+absl::StatusOr<int32_t> CountKvBlocks(const Room& room, const Options& options,
+                                      const PlannedModel& model) {
+  const int64_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count);
+  const uint64_t needed =
+      blocks * KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type);
+  const uint64_t available = AvailableMemoryBytes();
+  if (options.workers.empty() && available > 0 && needed + WeightBytes(model.plan) > available) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the tests need ", HumanBytes(needed), " of KV cache beside ",
+                     HumanBytes(WeightBytes(model.plan)), " of weights, and ",
+                     HumanBytes(available), " of memory are free"));
+  }
+  return static_cast<int32_t>(blocks);
+}
+
+// One line that is written over again and again, where a person sees it.
+class ProgressLine {
+ public:
+  ~ProgressLine() { Clear(); }
+  void Show(const std::string& text) {
+    if (on_terminal_) std::fprintf(stderr, "\r%s\x1b[K", text.c_str());
+  }
+  void Clear() {
+    if (on_terminal_) std::fputs("\r\x1b[K", stderr);
+  }
+
+ private:
+  const bool on_terminal_ = isatty(STDERR_FILENO);
+};
+
+struct Probes {
+  std::unique_ptr<HardwareProbe> prompt;
+  std::unique_ptr<HardwareProbe> step;
+};
+
+// Of this machine, where it is the one that computes.
+absl::StatusOr<Probes> MakeProbes(const Options& options, const PlannedModel& model) {
+  Probes probes;
+  if (!options.workers.empty()) return probes;
+  const Isa isa = options.isa.value_or(BestIsa());
+  const int threads = ThreadsPerWorker(options);
+  // Chunks of a prompt keep all workers busy at once; a step of generation is in one at a time.
+  const int prompt_threads = threads * std::max(1, options.local_worker_count);
+  const StepWork step = CountStepWork(model.spec, options.numeric, {1, 1, 0});
+  ASSIGN_OR_RETURN(probes.prompt, HardwareProbe::Create(isa, prompt_threads, /*read_bytes=*/0));
+  ASSIGN_OR_RETURN(probes.step,
+                   HardwareProbe::Create(isa, threads, static_cast<uint64_t>(step.read_bytes)));
+  return probes;
+}
+
+// All tests with the options' number of threads.
+absl::Status RunTests(const Options& options, const PlannedModel& model, const Room& room,
+                      const std::vector<BenchTest>& tests, BenchTable& table, Output& output) {
+  ASSIGN_OR_RETURN(const auto deployment, Deployment::Start(options, model));
+  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
+  ASSIGN_OR_RETURN(const Probes probes, MakeProbes(options, model));
+  ProgressLine progress;
+  SequenceFeederOptions feeder_options;
+  feeder_options.vocabulary_size = model.spec.vocabulary_size;
+  feeder_options.sequence_count = room.sequence_count;
+  feeder_options.position_count = room.position_count;
+  feeder_options.prompt_chunk = std::min<int32_t>(options.prompt_chunk, kMaxBatchRows);
+  feeder_options.keep_going = [&] { return !Interrupted() && !output.closed(); };
+  SequenceFeeder feeder(deployment->pipeline(), feeder_options);
+  BenchSetup setup;
+  setup.spec = &model.spec;
+  setup.numeric = options.numeric;
+  setup.feeder = &feeder;
+  setup.prompt_probe = probes.prompt.get();
+  setup.step_probe = probes.step.get();
+  setup.repetitions = options.repetitions;
+  setup.progress = [&](const std::string& what) { progress.Show(what); };
+  for (const BenchTest& test : tests) {
+    ASSIGN_OR_RETURN(BenchResult result, RunBenchTest(test, setup));
+    if (options.workers.empty()) result.thread_count = ThreadsPerWorker(options);
+    result.worker_count = static_cast<int>(options.workers.size()) + options.local_worker_count;
+    progress.Clear();
+    output.Write(table.Row(result));
+    RETURN_IF_ERROR(output.status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status RunBench(const Options& options, Output& output) {
+  const std::vector<BenchTest> tests = ListTests(options.bench);
+  ASSIGN_OR_RETURN(PlannedModel model, PlanModel(options, /*default_context=*/1));
+  ASSIGN_OR_RETURN(const Room room, RoomFor(tests, model.spec));
+  model.context_length = room.position_count;
+  ASSIGN_OR_RETURN(model.kv_block_count, CountKvBlocks(room, options, model));
+  std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
+  if (!options.workers.empty()) {
+    Say("limits are left out: the workers' hardware is not this machine's");
+  }
+  const uint64_t bytes = WeightBytes(model.plan);
+  BenchTable table(options.bench_format, {options.model, HumanBytes(bytes), bytes}, tests);
+  Options run = options;
+  std::vector<std::optional<int>> threads(options.bench_threads.begin(),
+                                          options.bench_threads.end());
+  if (threads.empty()) threads.push_back(std::nullopt);
+  for (const std::optional<int> count : threads) {
+    run.thread_count = count;
+    RETURN_IF_ERROR(RunTests(run, model, room, tests, table, output));
+  }
+  output.Write(table.Footer());
+  return output.status();
+}
+
+}  // namespace baton
