@@ -1,60 +1,94 @@
-// Products of the shapes that models have: operations and weight bytes per second, per type.
-#include <cstring>
-#include <random>
+// Products of the shape that a 1B model's feed-forward has, by instruction set, type, rows and
+// threads: operations per second, and bytes of weights (as in the file) per second.
+#include <algorithm>
+#include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "engine/base/thread_pool.h"
+#include "engine/kernels/benchmark_support.h"
 #include "engine/kernels/matmul.h"
 #include "engine/quant/types.h"
 
 namespace baton {
 namespace {
 
-// Arguments: tensor type id, outputs, columns, rows of x, threads.
-void BM_MatMul(benchmark::State& state) {
-  const TensorType type = static_cast<TensorType>(state.range(0));
-  const int64_t outputs = state.range(1), columns = state.range(2), rows = state.range(3);
-  // Equal bytes are a number in every type, and a small one.
-  const std::vector<uint8_t> bytes(kRowGroup * RowBytes(type, columns), 0x11);
-  auto w = PackedMatrix::Create(type, outputs, columns, ActivationMode::kInt8);
-  if (!w.ok()) return state.SkipWithError("no memory");
-  for (int64_t row = 0; row < outputs; row += kRowGroup) w->PackRows(row, kRowGroup, bytes.data());
-  std::mt19937 random(1);
-  std::vector<float> x(rows * columns), out(rows * outputs);
-  for (float& v : x) v = static_cast<float>(random() >> 8) * 0x1p-23f - 1;
-  const Kernels& kernels = KernelsFor(BestIsa());
-  ThreadPool pool(static_cast<int>(state.range(4)));
-  MatMulInput input;
-  for (auto _ : state) {
-    input.Set(kernels, pool, x.data(), rows, columns, NeedsQuantizedInput(*w));
-    MatMul(kernels, pool, *w, input, out.data(), outputs);
-    benchmark::DoNotOptimize(out.data());
-  }
-  state.SetLabel(TraitsOf(type).name);
-  state.counters["ops/s"] = benchmark::Counter(2.0 * static_cast<double>(outputs * columns * rows),
-                                               benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["weights/s"] = benchmark::Counter(
-      static_cast<double>(outputs) * static_cast<double>(RowBytes(type, columns)),
-      benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1024);
-}
+constexpr int64_t kOutputs = 5632;
+constexpr int64_t kColumns = 2048;
+// Matrices take turns, so that weights come from memory, as in a model, and not from a cache.
+constexpr uint64_t kMatrixSetBytes = uint64_t{128} << 20;
 
-void Shapes(benchmark::internal::Benchmark* benchmark) {
-  for (const TypeTraits& traits : AllTypeTraits()) {
-    if (!traits.is_weight) continue;
-    for (int64_t rows : {1, 8, 512}) {
-      benchmark->Args({static_cast<int64_t>(traits.type), 5632, 2048, rows, 1});
+std::vector<PackedMatrix> MakeMatrices(TensorType type) {
+  const uint64_t row_bytes = RowBytes(type, kColumns);
+  // Equal bytes are a number in every type, and a small one.
+  const std::vector<uint8_t> bytes(kRowGroup * row_bytes, 0x11);
+  std::vector<PackedMatrix> matrices(kMatrixSetBytes / (kOutputs * row_bytes) + 1);
+  for (PackedMatrix& matrix : matrices) {
+    matrix = PackedMatrix::Create(type, kOutputs, kColumns, ActivationMode::kInt8).value();
+    for (int64_t row = 0; row < kOutputs; row += kRowGroup) {
+      matrix.PackRows(row, kRowGroup, bytes.data());
     }
   }
-  const int64_t q4_1 = static_cast<int64_t>(TensorType::kQ4_1);
-  for (int64_t threads : {1, 2}) {
-    benchmark->Args({q4_1, 1536, 576, 1, threads});
-    benchmark->Args({q4_1, 1536, 576, 512, threads});
-    benchmark->Args({q4_1, 576, 1536, 512, threads});
+  return matrices;
+}
+
+// Of one type at a time: benchmarks run in the order in which they were registered.
+const std::vector<PackedMatrix>& MatricesOf(TensorType type) {
+  static std::map<TensorType, std::vector<PackedMatrix>> made;
+  if (made.count(type) == 0) {
+    made.clear();
+    made[type] = MakeMatrices(type);
+  }
+  return made[type];
+}
+
+void BenchmarkMatMul(benchmark::State& state, const Kernels& kernels, TensorType type, int64_t rows,
+                     int threads) {
+  const std::vector<PackedMatrix>& matrices = MatricesOf(type);
+  const std::vector<float> x = RandomFloats(rows * kColumns);
+  std::vector<float> out(rows * kOutputs);
+  ThreadPool pool(threads);
+  MatMulInput input;
+  input.Set(kernels, pool, x.data(), rows, kColumns, NeedsQuantizedInput(matrices.front()));
+  size_t next = 0;
+  for (auto _ : state) {
+    MatMul(kernels, pool, matrices[next++ % matrices.size()], input, out.data(), kOutputs);
+    benchmark::DoNotOptimize(out.data());
+  }
+  CountPerSecond(state, "ops", 2.0 * kOutputs * kColumns * static_cast<double>(rows));
+  CountPerSecond(state, "bytes", static_cast<double>(kOutputs * RowBytes(type, kColumns)));
+}
+
+void RegisterAll() {
+  std::vector<int> thread_counts = {1};
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (cores > 1) thread_counts.push_back(cores);
+  for (const TypeTraits& traits : AllTypeTraits()) {
+    if (!traits.is_weight) continue;
+    for (const Kernels* kernels : AllKernels()) {
+      for (const int64_t rows : {1, 4, 8, 32, 512}) {
+        for (const int threads : thread_counts) {
+          const std::string name = absl::StrCat("matmul/", IsaName(kernels->isa), "/", traits.name,
+                                                "/rows:", rows, "/threads:", threads);
+          benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, *kernels, traits.type, rows,
+                                       threads)
+              ->UseRealTime()
+              ->Unit(benchmark::kMicrosecond);
+        }
+      }
+    }
   }
 }
-BENCHMARK(BM_MatMul)->Apply(Shapes)->UseRealTime()->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 }  // namespace baton
+
+int main(int argc, char** argv) {
+  baton::RegisterAll();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}
