@@ -141,6 +141,11 @@ absl::Status QuantizeFile(const GgufFile& in, const std::string& out, const File
   CopyMetadata(in, file_type, &writer);
   std::vector<std::unique_ptr<TensorConverter>> converters;
   for (const TensorInfo& tensor : in.tensors()) {
+    const TypeTraits& from = TraitsOf(tensor.type);
+    if (!from.is_weight) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          in.path(), ": tensor '", tensor.name, "' has type ", from.name, ", expected weights"));
+    }
     const TensorType to =
         IsQuantizable(tensor.name, tensor.dim_count)
             ? ChooseTensorType(file_type, tensor.name, tensor.row_elements(), context)

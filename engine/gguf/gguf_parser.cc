@@ -8,7 +8,6 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 
 namespace baton {
@@ -84,12 +83,6 @@ int ElementBytes(GgufType type) {
 int64_t SignExtend(uint64_t value, int bytes) {
   const int unused_bits = 64 - 8 * bytes;
   return static_cast<int64_t>(value << unused_bits) >> unused_bits;
-}
-
-std::string SupportedTypes() {
-  return absl::StrJoin(AllTypeTraits(), ", ", [](std::string* out, const TypeTraits& traits) {
-    if (traits.is_weight) out->append(traits.name);
-  });
 }
 
 std::string Describe(const TensorInfo& tensor) {
@@ -361,15 +354,12 @@ absl::Status GgufParser::ParseType(TensorInfo* tensor) {
   const uint32_t id = static_cast<uint32_t>(raw);
   const TypeTraits* traits = FindTypeTraits(id);
   if (traits == nullptr) {
-    const UnsupportedType* type = FindUnsupportedType(id);
-    if (type == nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "type id ", id, " is not defined by the format; supported: ", SupportedTypes()));
+    if (const char* removed = RemovedTypeName(id)) {
+      return absl::InvalidArgumentError(absl::StrCat("it has type ", removed, " (id ", id,
+                                                     "), which was removed from the format"));
     }
     return absl::FailedPreconditionError(
-        absl::StrCat("it has type ", type->name, " (id ", id, "), which ",
-                     type->is_removed ? "was removed from the format" : "Baton can't multiply yet",
-                     "; supported: ", SupportedTypes()));
+        absl::StrCat("type id ", id, " is not one of the format as it is known here"));
   }
   tensor->type = traits->type;
   if (tensor->dims[0] % traits->block_elements != 0) {

@@ -391,6 +391,8 @@ void PackGroup(TensorType type, PackedFormat format, const uint8_t* file_rows, i
       return PackUnits<BlockQ5_K, UnitQ5_K>(file_rows, columns, group);
     case TensorType::kQ6_K:
       return PackUnits<BlockQ6_K, UnitQ6_K>(file_rows, columns, group);
+    default:  // nothing multiplies with the others
+      break;
   }
   CHECK(false);
 }

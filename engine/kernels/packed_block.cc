@@ -296,6 +296,8 @@ PackedFormat PackedFormatOf(TensorType type) {
       return PackedFormat::kQ5_K;
     case TensorType::kQ6_K:
       return PackedFormat::kQ6_K;
+    default:  // nothing multiplies with the others
+      break;
   }
   CHECK(false);
 }
@@ -383,9 +385,7 @@ PackedBlock ReadFileBlock(TensorType type, const uint8_t* row_bytes, int64_t str
       return ReadQ45_K(bytes, s, true);
     case TensorType::kQ6_K:
       return ReadQ6_K(bytes, s);
-    case TensorType::kF32:
-    case TensorType::kF16:
-    case TensorType::kBF16:
+    default:  // floats have no blocks
       break;
   }
   CHECK(false);

@@ -375,6 +375,14 @@ TEST(ModelSpecTest, NormsMustBeFloats) {
   EXPECT_THAT(header.Error(), HasSubstr("has type Q8_0, expected F32, F16 or BF16"));
 }
 
+TEST(ModelSpecTest, MatricesAreOfTypesThatCanBeMultiplied) {
+  TestHeader header;
+  header.Layer(1, "attn_q").type = TensorType::kI8;
+  EXPECT_EQ(header.Read().status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(header.Error(), HasSubstr("tensor blk.1.attn_q.weight has type I8, expected one of "
+                                        "F32, F16, Q4_0,"));
+}
+
 TEST(ModelSpecTest, VocabularyMustAgreeWithTheTokenizer) {
   TestHeader header;
   header.keys["tokenizer.ggml.tokens"] = {GgufType::kString, true,

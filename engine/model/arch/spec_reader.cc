@@ -109,6 +109,14 @@ bool IsFloatType(TensorType type) {
   return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
 }
 
+std::string WeightTypeNames() {
+  std::vector<std::string> names;
+  for (const TypeTraits& traits : AllTypeTraits()) {
+    if (traits.is_weight) names.push_back(traits.name);
+  }
+  return absl::StrJoin(names, ", ");
+}
+
 }  // namespace
 
 SpecReader::SpecReader(const GgufFile& file, std::string architecture)
@@ -222,8 +230,8 @@ absl::StatusOr<TensorSlice> SpecReader::Tensor(const std::string& full_name, int
   const TypeTraits& traits = TraitsOf(tensor->type);
   if (!traits.is_weight) {
     return absl::FailedPreconditionError(absl::StrCat("tensor ", tensor->name, " has type ",
-                                                      traits.name,
-                                                      ", which is not supported for weights"));
+                                                      traits.name, ", expected one of ",
+                                                      WeightTypeNames()));
   }
   asked_tensors_.insert(tensor->name);
   return TensorSlice{*tensor, 0, count * rows, columns};
