@@ -51,8 +51,8 @@ class TensorConverter {
   absl::Status Convert(uint64_t first_row, uint64_t row_count, uint8_t* out) {
     const uint64_t row_bytes = RowBytes(tensor_.type, tensor_.row_elements());
     std::vector<uint8_t> source(row_count * row_bytes);
-    RETURN_IF_ERROR(
-        in_.file()->ReadAt(tensor_.offset + first_row * row_bytes, source.data(), source.size()));
+    RETURN_IF_ERROR(in_.FileOf(tensor_).ReadAt(tensor_.offset + first_row * row_bytes,
+                                               source.data(), source.size()));
     std::vector<float> before(tensor_.row_elements());
     std::vector<float> after(tensor_.row_elements());
     for (uint64_t row = 0; row < row_count; ++row) {

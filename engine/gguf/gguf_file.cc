@@ -16,6 +16,7 @@
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/gguf/gguf_parser.h"
+#include "engine/gguf/shards.h"
 
 namespace baton {
 namespace {
@@ -75,6 +76,21 @@ absl::StatusOr<float> ToFloat(absl::string_view key, double value) {
   return static_cast<float>(value);
 }
 
+std::optional<GgufFile> DiagnoseFile(std::unique_ptr<RandomAccessFile> file,
+                                     ProblemList* problems) {
+  ProblemList own;
+  absl::StatusOr<GgufFile> result = GgufParser::Parse(std::move(file), &own);
+  const absl::StatusOr<bool> is_shard = result.ok() ? IsShard(*result) : result.status();
+  if (!is_shard.ok()) {
+    problems->Add({ProblemKind::kHeader, Severity::kBroken, is_shard.status()});
+    return std::nullopt;
+  }
+  // All shards are read again together, with their problems.
+  if (*is_shard) return JoinShards(*std::move(result), problems);
+  for (const Problem& problem : own.problems()) problems->Add(problem);
+  return *std::move(result);
+}
+
 }  // namespace
 
 const char* GgufTypeName(GgufType type) {
@@ -98,7 +114,18 @@ std::string ToHex(const ModelIdentity& identity) {
 
 absl::StatusOr<GgufFile> GgufFile::Read(const std::string& path) {
   ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, RandomAccessFile::Open(path));
-  return GgufParser::Parse(std::move(file));
+  ProblemList problems;
+  std::optional<GgufFile> result = DiagnoseFile(std::move(file), &problems);
+  const absl::Status status = problems.FirstError();
+  if (status.ok()) return *std::move(result);
+  return absl::Status(status.code(), absl::StrCat("'", path, "': ", status.message()));
+}
+
+std::optional<GgufFile> GgufFile::Diagnose(const std::string& path, ProblemList* problems) {
+  absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = RandomAccessFile::Open(path);
+  if (file.ok()) return DiagnoseFile(*std::move(file), problems);
+  problems->Add({ProblemKind::kHeader, Severity::kBroken, file.status()});
+  return std::nullopt;
 }
 
 const TensorInfo* GgufFile::FindTensor(absl::string_view name) const {
@@ -212,15 +239,18 @@ absl::StatusOr<std::string> GgufFile::Architecture() const {
 
 absl::StatusOr<ModelIdentity> GgufFile::ComputeIdentity() const {
   Sha256 hash;
-  const uint64_t file_size = file_->size();
-  RETURN_IF_ERROR(HashRange(*file_, 0, std::min(data_offset_, file_size), &hash));
-  uint8_t size_bytes[8];
-  for (int i = 0; i < 8; ++i) size_bytes[i] = static_cast<uint8_t>(file_size >> (8 * i));
-  hash.Update(size_bytes, sizeof(size_bytes));
+  for (const Shard& shard : shards_) {
+    const uint64_t file_size = shard.file->size();
+    RETURN_IF_ERROR(HashRange(*shard.file, 0, std::min(shard.data_offset, file_size), &hash));
+    uint8_t size_bytes[8];
+    for (int i = 0; i < 8; ++i) size_bytes[i] = static_cast<uint8_t>(file_size >> (8 * i));
+    hash.Update(size_bytes, sizeof(size_bytes));
+  }
   for (const TensorInfo& tensor : tensors_) {
     const uint64_t count = std::min(tensor.bytes, kIdentityBytes);
-    RETURN_IF_ERROR(HashRange(*file_, tensor.offset, count, &hash));
-    RETURN_IF_ERROR(HashRange(*file_, tensor.offset + tensor.bytes - count, count, &hash));
+    const RandomAccessFile& file = FileOf(tensor);
+    RETURN_IF_ERROR(HashRange(file, tensor.offset, count, &hash));
+    RETURN_IF_ERROR(HashRange(file, tensor.offset + tensor.bytes - count, count, &hash));
   }
   return hash.Finish();
 }

@@ -1,6 +1,6 @@
-// What a GGUF file says about itself: metadata and tensor table. Reads the header alone (and at
-// most a page beyond it), never tensor data, and checks every number of the file against a bound
-// before it is used.
+// What a GGUF model says about itself: metadata and tensor table, of one file or of several shards.
+// Reads the headers alone (and at most a page beyond each), never tensor data, and checks every
+// number of a file against a bound before it is used.
 #ifndef BATON_ENGINE_GGUF_GGUF_FILE_H_
 #define BATON_ENGINE_GGUF_GGUF_FILE_H_
 
@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/base/file.h"
+#include "engine/gguf/problem.h"
 #include "engine/quant/types.h"
 
 namespace baton {
@@ -59,7 +60,8 @@ struct TensorInfo {
   TensorType type;
   int dim_count = 0;
   std::array<uint64_t, kMaxTensorDims> dims = {1, 1, 1, 1};  // dims[0] is contiguous: a row
-  uint64_t offset = 0;                                       // from the start of the file, in bytes
+  int shard = 0;                                             // which of the model's files has it
+  uint64_t offset = 0;  // from the start of that file, in bytes
   uint64_t bytes = 0;
 
   uint64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
@@ -69,7 +71,7 @@ struct TensorInfo {
   std::string ShapeText() const;
 };
 
-// SHA-256 over the header, the file size and the first and last 4 KiB of every tensor: two
+// SHA-256 over the header and size of every file and the first and last 4 KiB of every tensor: two
 // checkpoints can share a header. Equal identities mean the same model.
 using ModelIdentity = std::array<uint8_t, 32>;
 std::string ToHex(const ModelIdentity& identity);
@@ -77,17 +79,31 @@ std::string ToHex(const ModelIdentity& identity);
 // Immutable after Read, so thread-safe.
 class GgufFile {
  public:
+  // `path`: the file, or any shard of a model in several ("-00001-of-00003.gguf"): all of them are
+  // found beside it and checked to belong together.
+  //
   // Errors name the file, the thing, the byte, what was found and what was expected: DataLoss for
   // a file that ends early, FailedPrecondition for one that is sound but not supported (a version,
-  // a tensor type, several shards), InvalidArgument for one that contradicts itself or the format.
+  // a tensor type), InvalidArgument for one that contradicts itself or the format, NotFound for one
+  // that is not there, a shard among them.
   static absl::StatusOr<GgufFile> Read(const std::string& path);
+  // The same, but goes on after the first error as far as it can: all problems are added, and
+  // tensors that cannot be are left out. Nothing where a header cannot be read to its end.
+  static std::optional<GgufFile> Diagnose(const std::string& path, ProblemList* problems);
 
-  const std::string& path() const { return file_->path(); }
-  // Shared with the loader, which reads tensor bytes through it.
-  const std::shared_ptr<RandomAccessFile>& file() const { return file_; }
+  // Of the only file, or the first shard: it has the metadata.
+  const std::string& path() const { return file()->path(); }
+  const std::shared_ptr<RandomAccessFile>& file() const { return shards_[0].file; }
+  int shard_count() const { return static_cast<int>(shards_.size()); }
+  const RandomAccessFile& shard_file(int shard) const { return *shards_[shard].file; }
+  // What the loader reads a tensor's bytes through.
+  const RandomAccessFile& FileOf(const TensorInfo& tensor) const {
+    return shard_file(tensor.shard);
+  }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
-  uint64_t data_offset() const { return data_offset_; }  // where tensor data starts, in bytes
+  // Where tensor data starts, in bytes.
+  uint64_t data_offset(int shard = 0) const { return shards_[shard].data_offset; }
 
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   // "blk.0.attn_q" and "blk.0.attn_q.weight" find the same tensor. Null when there is none.
@@ -112,16 +128,20 @@ class GgufFile {
   // general.architecture, which every model must have.
   absl::StatusOr<std::string> Architecture() const;
 
-  // Reads the header and up to 8 KiB per tensor. Not cached.
+  // Reads the headers and up to 8 KiB per tensor. Not cached.
   absl::StatusOr<ModelIdentity> ComputeIdentity() const;
 
  private:
   friend class GgufParser;
+  friend class ShardJoiner;
+  struct Shard {
+    std::shared_ptr<RandomAccessFile> file;
+    uint64_t data_offset = 0;
+  };
   GgufFile() = default;
-  std::shared_ptr<RandomAccessFile> file_;
+  std::vector<Shard> shards_;  // at least one
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;
-  uint64_t data_offset_ = 0;
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, GgufValue> metadata_;
   std::unordered_map<std::string, size_t> tensor_index_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "engine/gguf/gguf_parser.h"
 #include "engine/gguf/gguf_writer.h"
 #include "engine/testing/model_maker.h"
 #include "gmock/gmock.h"
@@ -389,8 +390,7 @@ const std::vector<BrokenFile>& BrokenFiles() {
          w->Set("split.no", {GgufType::kU16, false, std::vector<uint64_t>{1}});
          w->Set("split.count", {GgufType::kU16, false, std::vector<uint64_t>{3}});
        },
-       kUnsupported,
-       "sharded GGUF files are not supported yet: this is part 2 of 3; merge it with gguf-split"},
+       kInvalid, "it is part 2 of 3 by its split.no, but its name does not end as"},
       {"no name", [](GgufWriter* w) { w->AddTensorEntry(Entry("", {1}, 0)); }, kInvalid,
        "tensor 4 of 4: its name is empty"},
       {"long name", [](GgufWriter* w) { w->AddTensorEntry(Entry(std::string(65, 'n'), {1}, 0)); },
@@ -436,16 +436,19 @@ const std::vector<BrokenFile>& BrokenFiles() {
       {"offset 2^64 - 32", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, -32ull)); },
        kInvalid, "is beyond the end of any file"},
       {"offset beyond the file", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 4096)); },
-       kCut, "but tensor 't' (F32, 1) needs the 4 bytes from byte"},
+       kCut,
+       "t is declared F32: 1 elements need 4 bytes at 4 bytes each; the file gives 0: it ends"},
       {"more data than the file",
        [](GgufWriter* w) {
          w->AddTensorEntry(Entry("t", {1ull << 20, 1ull << 20}, 8));
        },
-       kCut, "(Q8_0, 1048576 x 1048576) needs the 1168231104512 bytes"},
-      {"overlap", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 96)); }, kInvalid,
-       "tensors overlap: 'token_embd.weight' (Q4_0, 64 x 3) needs the 108 bytes"},
+       kCut, "t is declared Q8_0: 1,099,511,627,776 elements need 1,168,231,104,512 bytes"},
+      {"overlap", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 64)); }, kInvalid,
+       "token_embd.weight is declared Q4_0: 192 elements need 108 bytes at 18 bytes per 32; the "
+       "file "
+       "gives 64 before t starts at byte"},
       {"same place", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 128)); }, kInvalid,
-       "tensors overlap"},
+       ": they overlap"},
   };
   return *files;
 }
@@ -481,7 +484,7 @@ TEST(GgufBrokenFileTest, CutAtAnyByteIsAnError) {
     if (size < 4) continue;
     ASSERT_EQ(file.status().code(), kCut) << size << " " << file.status();
     ASSERT_THAT(std::string(file.status().message()),
-                HasSubstr(absl::StrCat("the file ends at byte ", size)));
+                testing::ContainsRegex(absl::StrCat("(the file|it) ends at byte ", size)));
   }
 }
 
@@ -504,22 +507,37 @@ TEST(GgufBrokenFileTest, FlippedBitsNeverLeaveTheFile) {
   }
 }
 
-// Q4_0 blocks of 16 bytes, written with the offsets of such blocks or with the right ones.
-TEST(GgufBrokenFileTest, MissingScalesAreDiagnosed) {
-  for (const bool own_offsets : {true, false}) {
-    GgufWriter writer;
-    writer.AddTensorEntry({"a.weight", {32, 64}, 2, 0, 1024, nullptr});
-    writer.AddTensorEntry({"b.weight", {32, 64}, 2, own_offsets ? 1024 : 1152, 1024, nullptr});
-    const absl::StatusOr<GgufFile> file = ReadBack(writer);
-    ASSERT_FALSE(file.ok());
-    EXPECT_THAT(std::string(file.status().message()),
-                HasSubstr("whose 128 Q4_0 blocks have 16 bytes each: they lack their 2-byte"));
-  }
-  // A file that is merely cut gets no such advice.
+// What can be told after the first problem is told, and single tensors are left out.
+TEST(GgufBrokenFileTest, DiagnosisGoesOn) {
+  GgufWriter writer = SmallFile();
+  writer.AddTensorEntry(Entry("no type", {32}, 99));
+  writer.AddTensorEntry(Entry("no elements", {0}, 0));
+  writer.AddTensorEntry(Entry("no place", {1}, 0, 1 << 20));
+  ProblemList problems;
+  const std::optional<GgufFile> file =
+      GgufFile::Diagnose(WriteBytes("diagnosis.gguf", writer.Bytes()), &problems);
+  ASSERT_TRUE(file.has_value());
+  EXPECT_EQ(file->tensors().size(), 4u);
+  EXPECT_EQ(problems.worst(), Severity::kBroken);
+  std::vector<ProblemKind> kinds;
+  for (const Problem& problem : problems.problems()) kinds.push_back(problem.kind);
+  EXPECT_THAT(kinds,
+              ElementsAre(ProblemKind::kType, ProblemKind::kTensorTable, ProblemKind::kExtent));
+  EXPECT_EQ(problems.problems()[0].severity, Severity::kUnknown);
+  EXPECT_EQ(problems.problems()[2].tensor, "no place");
+  EXPECT_EQ(problems.problems()[2].offset, file->data_offset() + (1 << 20));
+}
+
+TEST(GgufBrokenFileTest, ArraysFillNoMemory) {
+  // Of bytes on disk, but not in memory.
   GgufWriter writer;
-  writer.AddTensor("a.weight", TensorType::kQ4_0, {32, 64});
-  writer.flaws.file_size = writer.Header().size() + 1000;
-  EXPECT_THAT(std::string(ReadBack(writer).status().message()), testing::Not(HasSubstr("scale")));
+  const std::string array = Number(0, 4) + Number(kMaxMetadataElements / 8, 8);
+  for (int i = 0; i < 9; ++i) {
+    writer.SetRaw(absl::StrCat("array.", i), 9,
+                  array + std::string(kMaxMetadataElements / 8, '\0'));
+  }
+  EXPECT_THAT(std::string(ReadBack(writer).status().message()),
+              HasSubstr("all arrays together have 4718592 elements, expected at most 4194304"));
 }
 
 // ------------------------------------------------------------------------------ identity

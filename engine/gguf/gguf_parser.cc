@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/gguf/extents.h"
 
 namespace baton {
 namespace {
@@ -85,23 +86,73 @@ int64_t SignExtend(uint64_t value, int bytes) {
   return static_cast<int64_t>(value << unused_bits) >> unused_bits;
 }
 
-std::string Describe(const TensorInfo& tensor) {
-  return absl::StrCat(Quoted(tensor.name), " (", TraitsOf(tensor.type).name, ", ",
-                      tensor.ShapeText(), ")");
+absl::Status CheckShape(const std::vector<uint64_t>& dims) {
+  uint64_t elements = 1;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("dimension ", d + 1, " of ", dims.size(), " is 0, expected at least 1"));
+    }
+    if (dims[d] > kMaxTensorSize / elements) {
+      return absl::InvalidArgumentError(absl::StrCat("its dimensions multiply to more than ",
+                                                     kMaxTensorSize, " elements: dimension ", d + 1,
+                                                     " of ", dims.size(), " is ", dims[d]));
+    }
+    elements *= dims[d];
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const TypeTraits*> CheckType(uint32_t id) {
+  if (const TypeTraits* traits = FindTypeTraits(id)) return traits;
+  if (const char* removed = RemovedTypeName(id)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("it has type ", removed, " (id ", id, "), which was removed from the format"));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("type id ", id, " is not one of the format as it is known here"));
+}
+
+// Of a tensor with valid dimensions.
+absl::Status CheckBlocks(const TensorInfo& tensor, const TypeTraits& traits) {
+  if (tensor.row_elements() % traits.block_elements != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a row of ", tensor.row_elements(), " weights is not a multiple of the ",
+                     traits.block_elements, " in a block of type ", traits.name));
+  }
+  const uint64_t block_count = tensor.elements() / traits.block_elements;
+  if (block_count > kMaxTensorSize / traits.block_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("its ", block_count, " blocks of ",
+                                                   traits.block_bytes,
+                                                   " bytes are more than any file holds"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOffset(uint64_t offset, uint64_t alignment) {
+  if (offset % alignment != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset ", offset, " is not a multiple of the alignment, ", alignment));
+  }
+  if (offset > kMaxTensorSize) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset ", offset, " is beyond the end of any file"));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<GgufFile> GgufParser::Parse(std::shared_ptr<RandomAccessFile> file) {
-  const std::string path = file->path();
-  GgufParser parser(std::move(file));
-  const absl::Status status = parser.ParseAll();
-  if (!status.ok()) return Within(absl::StrCat("'", path, "'"), status);
+absl::StatusOr<GgufFile> GgufParser::Parse(std::shared_ptr<RandomAccessFile> file,
+                                           ProblemList* problems) {
+  GgufParser parser(std::move(file), problems);
+  RETURN_IF_ERROR(parser.ParseAll());
   return std::move(parser.result_);
 }
 
-GgufParser::GgufParser(std::shared_ptr<RandomAccessFile> file) : reader_(*file) {
-  result_.file_ = std::move(file);
+GgufParser::GgufParser(std::shared_ptr<RandomAccessFile> file, ProblemList* problems)
+    : reader_(*file), problems_(problems) {
+  result_.shards_.push_back({std::move(file), 0});
 }
 
 absl::Status GgufParser::ParseAll() {
@@ -109,10 +160,11 @@ absl::Status GgufParser::ParseAll() {
   RETURN_IF_ERROR(ParseCounts());
   RETURN_IF_ERROR(ParseMetadata());
   RETURN_IF_ERROR(TakeAlignment());
-  RETURN_IF_ERROR(RefuseShards());
   RETURN_IF_ERROR(ParseTensors());
   RETURN_IF_ERROR(ParsePadding());
-  return CheckExtents();
+  CheckExtents(result_.tensors_,
+               {result_.data_offset(), result_.file()->size(), result_.alignment_}, problems_);
+  return absl::OkStatus();
 }
 
 absl::Status GgufParser::ParseMagicAndVersion() {
@@ -162,7 +214,7 @@ absl::Status GgufParser::CheckCount(uint64_t count, uint64_t bytes_each,
   const uint64_t most = reader_.remaining() / bytes_each;
   if (count <= most) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("its header declares ", count, " ", what,
-                                          ", but the file ends at byte ", result_.file_->size(),
+                                          ", but the file ends at byte ", result_.file()->size(),
                                           ", which leaves room for at most ", most));
 }
 
@@ -205,15 +257,25 @@ absl::StatusOr<GgufValue> GgufParser::ParseValue() {
   return value;
 }
 
-absl::Status GgufParser::ParseElements(uint64_t count, GgufValue* value) {
-  const int bytes = ElementBytes(value->type);
-  const uint64_t most = reader_.remaining() / static_cast<uint64_t>(bytes);
-  if (count > most && value->is_array) {
-    return absl::DataLossError(absl::StrCat("an array of ", count, " ", GgufTypeName(value->type),
+absl::Status GgufParser::CheckArray(uint64_t count, GgufType type) {
+  const uint64_t most = reader_.remaining() / static_cast<uint64_t>(ElementBytes(type));
+  if (count > most) {
+    return absl::DataLossError(absl::StrCat("an array of ", count, " ", GgufTypeName(type),
                                             " starts at byte ", reader_.position(),
-                                            ", but the file ends at byte ", result_.file_->size(),
+                                            ", but the file ends at byte ", result_.file()->size(),
                                             ", which leaves room for at most ", most));
   }
+  element_count_ += count;
+  if (element_count_ <= kMaxMetadataElements) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("an array of ", count, " ", GgufTypeName(type), " starts at byte ",
+                   reader_.position(), ", and all arrays together have ", element_count_,
+                   " elements, expected at most ", kMaxMetadataElements));
+}
+
+absl::Status GgufParser::ParseElements(uint64_t count, GgufValue* value) {
+  const int bytes = ElementBytes(value->type);
+  if (value->is_array) RETURN_IF_ERROR(CheckArray(count, value->type));
   switch (value->type) {
     case GgufType::kString: {
       auto& strings = value->elements.emplace<std::vector<std::string>>();
@@ -281,171 +343,79 @@ absl::Status GgufParser::TakeAlignment() {
   return absl::OkStatus();
 }
 
-absl::Status GgufParser::RefuseShards() const {
-  ASSIGN_OR_RETURN(const std::optional<uint32_t> count, result_.GetU32("split.count"));
-  if (!count || *count <= 1) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::optional<uint32_t> index, result_.GetU32("split.no"));
-  return absl::FailedPreconditionError(
-      absl::StrCat("sharded GGUF files are not supported yet: this is part ",
-                   uint64_t{index.value_or(0)} + 1, " of ", *count, "; merge it with gguf-split"));
-}
-
 absl::Status GgufParser::ParseTensors() {
   for (uint64_t i = 0; i < tensor_count_; ++i) {
     std::string where = absl::StrCat("tensor ", i + 1, " of ", tensor_count_);
-    TensorInfo tensor;
+    const uint64_t position = reader_.position();
+    Entry entry;
     absl::StatusOr<std::string> name = reader_.ReadString("its name");
     if (!name.ok()) return Within(where, name.status());
     const absl::Status name_status = CheckName(*name, kMaxTensorNameBytes);
     if (!name_status.ok()) return Within(where, name_status);
     absl::StrAppend(&where, ", ", Quoted(*name));
-    tensor.name = *std::move(name);
-    const absl::Status status = ParseTensor(&tensor);
-    if (!status.ok()) return Within(where, status);
-    if (!result_.tensor_index_.emplace(tensor.name, result_.tensors_.size()).second) {
-      return absl::InvalidArgumentError(absl::StrCat(where, ": the name occurs twice"));
+    entry.name = *std::move(name);
+    const absl::Status read = ParseEntry(&entry);
+    if (!read.ok()) return Within(where, read);
+    ProblemKind kind = ProblemKind::kTensorTable;
+    const absl::Status added = AddTensor(entry, &kind);
+    if (!added.ok()) {
+      problems_->Add(MakeProblem(kind, Within(where, added), entry.name, position));
     }
-    result_.tensors_.push_back(std::move(tensor));
   }
   return absl::OkStatus();
 }
 
-absl::Status GgufParser::ParseTensor(TensorInfo* tensor) {
-  RETURN_IF_ERROR(ParseShape(tensor));
-  RETURN_IF_ERROR(ParseType(tensor));
-  ASSIGN_OR_RETURN(tensor->offset, reader_.ReadUnsigned(8, "its offset"));
-  if (tensor->offset % result_.alignment_ != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "offset ", tensor->offset, " is not a multiple of the alignment, ", result_.alignment_));
-  }
-  if (tensor->offset > kMaxTensorSize) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("offset ", tensor->offset, " is beyond the end of any file"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status GgufParser::ParseShape(TensorInfo* tensor) {
+absl::Status GgufParser::ParseEntry(Entry* entry) {
   ASSIGN_OR_RETURN(const uint64_t dim_count, reader_.ReadUnsigned(4, "its dimension count"));
   if (dim_count < 1 || dim_count > kMaxTensorDims) {
     return absl::InvalidArgumentError(
         absl::StrCat(dim_count, " dimensions, expected 1 to ", kMaxTensorDims));
   }
-  tensor->dim_count = static_cast<int>(dim_count);
-  uint64_t elements = 1;
-  for (int d = 0; d < tensor->dim_count; ++d) {
-    ASSIGN_OR_RETURN(tensor->dims[d], reader_.ReadUnsigned(8, "its dimensions"));
-    if (tensor->dims[d] == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("dimension ", d + 1, " of ", dim_count, " is 0, expected at least 1"));
-    }
-    if (tensor->dims[d] > kMaxTensorSize / elements) {
-      return absl::InvalidArgumentError(absl::StrCat("its dimensions multiply to more than ",
-                                                     kMaxTensorSize, " elements: dimension ", d + 1,
-                                                     " of ", dim_count, " is ", tensor->dims[d]));
-    }
-    elements *= tensor->dims[d];
+  for (uint64_t d = 0; d < dim_count; ++d) {
+    ASSIGN_OR_RETURN(entry->dims.emplace_back(), reader_.ReadUnsigned(8, "its dimensions"));
   }
+  ASSIGN_OR_RETURN(const uint64_t type_id, reader_.ReadUnsigned(4, "its type"));
+  entry->type_id = static_cast<uint32_t>(type_id);
+  ASSIGN_OR_RETURN(entry->offset, reader_.ReadUnsigned(8, "its offset"));
   return absl::OkStatus();
 }
 
-absl::Status GgufParser::ParseType(TensorInfo* tensor) {
-  ASSIGN_OR_RETURN(const uint64_t raw, reader_.ReadUnsigned(4, "its type"));
-  const uint32_t id = static_cast<uint32_t>(raw);
-  const TypeTraits* traits = FindTypeTraits(id);
-  if (traits == nullptr) {
-    if (const char* removed = RemovedTypeName(id)) {
-      return absl::InvalidArgumentError(absl::StrCat("it has type ", removed, " (id ", id,
-                                                     "), which was removed from the format"));
-    }
-    return absl::FailedPreconditionError(
-        absl::StrCat("type id ", id, " is not one of the format as it is known here"));
+absl::Status GgufParser::AddTensor(const Entry& entry, ProblemKind* kind) {
+  RETURN_IF_ERROR(CheckShape(entry.dims));
+  TensorInfo tensor;
+  tensor.name = entry.name;
+  tensor.dim_count = static_cast<int>(entry.dims.size());
+  std::copy(entry.dims.begin(), entry.dims.end(), tensor.dims.begin());
+  *kind = ProblemKind::kType;
+  ASSIGN_OR_RETURN(const TypeTraits* traits, CheckType(entry.type_id));
+  *kind = ProblemKind::kTensorTable;
+  RETURN_IF_ERROR(CheckBlocks(tensor, *traits));
+  tensor.type = traits->type;
+  tensor.bytes = tensor.elements() / traits->block_elements * traits->block_bytes;
+  RETURN_IF_ERROR(CheckOffset(entry.offset, result_.alignment_));
+  tensor.offset = entry.offset;
+  if (!result_.tensor_index_.emplace(tensor.name, result_.tensors_.size()).second) {
+    return absl::InvalidArgumentError("the name occurs twice");
   }
-  tensor->type = traits->type;
-  if (tensor->dims[0] % traits->block_elements != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a row of ", tensor->dims[0], " weights is not a multiple of the ",
-                     traits->block_elements, " in a block of type ", traits->name));
-  }
-  const uint64_t block_count = tensor->elements() / traits->block_elements;
-  if (block_count > kMaxTensorSize / traits->block_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("its ", block_count, " blocks of ",
-                                                   traits->block_bytes,
-                                                   " bytes are more than any file holds"));
-  }
-  tensor->bytes = block_count * traits->block_bytes;
+  result_.tensors_.push_back(std::move(tensor));
   return absl::OkStatus();
 }
 
 absl::Status GgufParser::ParsePadding() {
   const uint64_t header_end = reader_.position();
-  result_.data_offset_ = AlignUp(header_end, result_.alignment_);
-  for (TensorInfo& tensor : result_.tensors_) tensor.offset += result_.data_offset_;
+  const uint64_t data_offset = AlignUp(header_end, result_.alignment_);
+  result_.shards_[0].data_offset = data_offset;
+  for (TensorInfo& tensor : result_.tensors_) tensor.offset += data_offset;
   // Something else here means that the header goes on where its counts say that it ends.
-  while (reader_.position() < result_.data_offset_ && reader_.remaining() > 0) {
+  while (reader_.position() < data_offset && reader_.remaining() > 0) {
     ASSIGN_OR_RETURN(const uint64_t byte, reader_.ReadUnsigned(1, "the padding"));
-    if (byte == 0 || result_.tensors_.empty()) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the tensor table ends at byte ", header_end, " and the data starts at byte ",
-        result_.data_offset_, ", but byte ", reader_.position() - 1, " between them is ", byte,
-        ", expected 0; is the tensor count of ", tensor_count_, " right?"));
+    if (byte == 0 || tensor_count_ == 0) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("the tensor table ends at byte ", header_end, " and the data starts at byte ",
+                     data_offset, ", but byte ", reader_.position() - 1, " between them is ", byte,
+                     ", expected 0; is the tensor count of ", tensor_count_, " right?"));
   }
   return absl::OkStatus();
-}
-
-absl::Status GgufParser::CheckExtents() const {
-  std::vector<const TensorInfo*> by_offset;
-  uint64_t data_end = 0;
-  for (const TensorInfo& tensor : result_.tensors_) {
-    by_offset.push_back(&tensor);
-    data_end = std::max(data_end, tensor.offset + tensor.bytes);
-  }
-  std::sort(by_offset.begin(), by_offset.end(),
-            [](const TensorInfo* a, const TensorInfo* b) { return a->offset < b->offset; });
-  const uint64_t file_size = result_.file_->size();
-  for (size_t i = 0; i < by_offset.size(); ++i) {
-    const TensorInfo& tensor = *by_offset[i];
-    const uint64_t end = tensor.offset + tensor.bytes;
-    if (end > file_size) {
-      return absl::DataLossError(absl::StrCat(
-          "the file ends at byte ", file_size, ", but tensor ", Describe(tensor), " needs the ",
-          tensor.bytes, " bytes from byte ", tensor.offset, " up to ", end,
-          "; all tensors together need a file of ", data_end, " bytes", MissingScalesHint()));
-    }
-    if (i + 1 < by_offset.size() && end > by_offset[i + 1]->offset) {
-      const TensorInfo& next = *by_offset[i + 1];
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensors overlap: ", Describe(tensor), " needs the ", tensor.bytes,
-                       " bytes from byte ", tensor.offset, " up to ", end, ", but ", Describe(next),
-                       " starts at byte ", next.offset, MissingScalesHint()));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Some writers leave the scale out of Q4_0 blocks: 16 bytes instead of 18. Their files have exactly
-// the size that follows from that.
-std::string GgufParser::MissingScalesHint() const {
-  constexpr uint64_t kScaleBytes = 2;
-  uint64_t size = result_.data_offset_;
-  uint64_t padded_size = result_.data_offset_;
-  uint64_t block_count = 0;
-  for (const TensorInfo& tensor : result_.tensors_) {
-    uint64_t bytes = tensor.bytes;
-    if (tensor.type == TensorType::kQ4_0) {
-      const uint64_t blocks = bytes / TraitsOf(tensor.type).block_bytes;
-      bytes -= blocks * kScaleBytes;
-      block_count += blocks;
-    }
-    if (bytes > result_.file_->size()) return "";
-    size = padded_size + bytes;
-    padded_size = AlignUp(size, result_.alignment_);
-  }
-  const uint64_t file_size = result_.file_->size();
-  if (block_count == 0 || (file_size != size && file_size != padded_size)) return "";
-  return absl::StrCat(". That is the size of a file whose ", block_count,
-                      " Q4_0 blocks have 16 bytes each: they lack their 2-byte scale, without "
-                      "which the weights are lost; convert the model again");
 }
 
 }  // namespace baton

@@ -1,5 +1,5 @@
-// Bytes to GgufFile: the only code that believes nothing of the file. Source of the layout: the
-// GGUF format as published by its maintainers.
+// Bytes of one file to GgufFile: the only code that believes nothing of the file. Source of the
+// layout: the GGUF format as published by its maintainers.
 //
 //   "GGUF"  version u32  tensor count u64  metadata count u64
 //   metadata count x   key string, value type u32, value
@@ -15,12 +15,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/gguf/header_reader.h"
+#include "engine/gguf/problem.h"
 
 namespace baton {
 
@@ -39,14 +41,27 @@ inline constexpr uint64_t kMaxTensorSize = uint64_t{1} << 62;
 // hold.
 inline constexpr uint64_t kMinMetadataBytes = 8 + 1 + 4 + 1;
 inline constexpr uint64_t kMinTensorInfoBytes = 8 + 1 + 4 + 8 + 4 + 8;
+// Elements of all metadata arrays together: an element of one byte on disk has up to 32 in memory.
+// Three times those of the largest published vocabulary, with its scores, types and merges.
+inline constexpr uint64_t kMaxMetadataElements = uint64_t{1} << 22;
 
 class GgufParser {
  public:
-  // Errors name the file; see GgufFile::Read.
-  static absl::StatusOr<GgufFile> Parse(std::shared_ptr<RandomAccessFile> file);
+  // What is wrong with single tensors is added to `problems`, and they are left out of the result;
+  // an error is one after which nothing more can be read. Neither names the file.
+  static absl::StatusOr<GgufFile> Parse(std::shared_ptr<RandomAccessFile> file,
+                                        ProblemList* problems);
 
  private:
-  explicit GgufParser(std::shared_ptr<RandomAccessFile> file);
+  // A tensor as its table entry has it.
+  struct Entry {
+    std::string name;
+    std::vector<uint64_t> dims;
+    uint32_t type_id = 0;
+    uint64_t offset = 0;
+  };
+
+  GgufParser(std::shared_ptr<RandomAccessFile> file, ProblemList* problems);
 
   absl::Status ParseAll();
   absl::Status ParseMagicAndVersion();
@@ -55,21 +70,20 @@ class GgufParser {
   absl::Status CheckCount(uint64_t count, uint64_t bytes_each, absl::string_view what) const;
   absl::Status ParseMetadata();
   absl::StatusOr<GgufValue> ParseValue();
+  absl::Status CheckArray(uint64_t count, GgufType type);
   absl::Status ParseElements(uint64_t count, GgufValue* value);
   absl::Status TakeAlignment();
-  absl::Status RefuseShards() const;
   absl::Status ParseTensors();
-  absl::Status ParseTensor(TensorInfo* tensor);
-  absl::Status ParseShape(TensorInfo* tensor);
-  absl::Status ParseType(TensorInfo* tensor);
+  absl::Status ParseEntry(Entry* entry);
+  absl::Status AddTensor(const Entry& entry, ProblemKind* kind);
   absl::Status ParsePadding();
-  absl::Status CheckExtents() const;
-  std::string MissingScalesHint() const;
 
   GgufFile result_;
   HeaderReader reader_;
+  ProblemList* const problems_;
   uint64_t tensor_count_ = 0;
   uint64_t metadata_count_ = 0;
+  uint64_t element_count_ = 0;  // of metadata arrays so far
 };
 
 }  // namespace baton

@@ -299,6 +299,16 @@ void Dequantize(TensorType type, const uint8_t* blocks, size_t elements, float* 
   DecoderOf(type).expand(blocks, CountBlocks(TraitsOf(type), elements), out);
 }
 
+size_t ScaleBytes(TensorType type) {
+  const TypeTraits& traits = TraitsOf(type);
+  size_t bytes = 0;
+  if (!traits.is_weight || traits.block_elements == 1) return bytes;
+  for (const FloatField& field : DecoderOf(type).fields) {
+    if (field.format != FloatFormat::kNone) bytes += field.format == FloatFormat::kF32 ? 4 : 2;
+  }
+  return bytes;
+}
+
 std::optional<NonFinite> FindNonFinite(TensorType type, const uint8_t* blocks, size_t elements) {
   const TypeTraits& traits = TraitsOf(type);
   size_t block_count = CountBlocks(traits, elements);
