@@ -13,32 +13,48 @@
 namespace baton {
 namespace {
 
-absl::StatusOr<ModelSpec> ReadArchitecture(const GgufFile& file) {
-  ModelSpec spec;
-  ASSIGN_OR_RETURN(spec.architecture, file.Architecture());
-  const Architecture* architecture = FindArchitecture(spec.architecture);
-  if (architecture == nullptr) {
-    std::vector<std::string> names;
-    for (const Architecture& known : AllArchitectures()) names.push_back(known.name);
-    return absl::FailedPreconditionError(
-        absl::StrCat("architecture \"", spec.architecture,
-                     "\" is not supported; supported: ", absl::StrJoin(names, ", ")));
-  }
+absl::StatusOr<const Architecture*> GetArchitecture(const GgufFile& file) {
+  ASSIGN_OR_RETURN(const std::string found, file.Architecture());
+  if (const Architecture* architecture = FindArchitecture(found)) return architecture;
+  std::vector<std::string> names;
+  for (const Architecture& known : AllArchitectures()) names.push_back(known.name);
+  return absl::FailedPreconditionError(absl::StrCat(
+      "architecture \"", found, "\" is not supported; supported: ", absl::StrJoin(names, ", ")));
+}
+
+absl::Status ReadSpec(const GgufFile& file, const Architecture& architecture, SpecReader& reader,
+                      ModelSpec& spec) {
+  spec.architecture = architecture.name;
   ASSIGN_OR_RETURN(std::optional<std::string> name, file.GetString("general.name"));
   spec.name = name.value_or("");
-  SpecReader reader(file, spec.architecture);
-  RETURN_IF_ERROR(architecture->read(reader, spec));
-  RETURN_IF_ERROR(reader.RefuseUnread(spec.layer_count));
-  return spec;
+  RETURN_IF_ERROR(architecture.read(reader, spec));
+  reader.AddUnread(spec.layer_count);
+  return absl::OkStatus();
 }
 
 }  // namespace
 
+std::optional<ModelSpec> ModelSpec::Diagnose(const GgufFile& file, ProblemList* problems) {
+  const absl::StatusOr<const Architecture*> architecture = GetArchitecture(file);
+  if (!architecture.ok()) {
+    problems->Add(MakeProblem(ProblemKind::kArchitecture, architecture.status()));
+    return std::nullopt;
+  }
+  ModelSpec spec;
+  SpecReader reader(file, (*architecture)->name);
+  const absl::Status status = ReadSpec(file, **architecture, reader, spec);
+  for (const Problem& problem : reader.problems().problems()) problems->Add(problem);
+  if (!status.ok()) problems->Add(MakeProblem(ProblemKind::kHyperparameter, status));
+  if (!status.ok() || reader.problems().worst() != Severity::kNote) return std::nullopt;
+  return spec;
+}
+
 absl::StatusOr<ModelSpec> ModelSpec::Read(const GgufFile& file) {
-  absl::StatusOr<ModelSpec> spec = ReadArchitecture(file);
-  if (spec.ok()) return spec;
-  return absl::Status(spec.status().code(),
-                      absl::StrCat(file.path(), ": ", spec.status().message()));
+  ProblemList problems;
+  std::optional<ModelSpec> spec = Diagnose(file, &problems);
+  if (spec.has_value()) return *std::move(spec);
+  const absl::Status status = problems.FirstError();
+  return absl::Status(status.code(), absl::StrCat(file.path(), ": ", status.message()));
 }
 
 void VisitSlices(const LayerSpec& layer, const std::function<void(const TensorSlice&)>& visit) {

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/gguf/problem.h"
 
 namespace baton {
 
@@ -111,6 +113,9 @@ struct ModelSpec {
   // whose tensors or keys contradict each other, naming the tensor or key, what was found and what
   // was expected.
   static absl::StatusOr<ModelSpec> Read(const GgufFile& file);
+  // The same, but adds all problems that can be told, without the file's name. Nothing where one of
+  // them is more than a note.
+  static std::optional<ModelSpec> Diagnose(const GgufFile& file, ProblemList* problems);
 };
 
 // Calls `visit` for every slice of a layer that is there, in the order in which they are used.

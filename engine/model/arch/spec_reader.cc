@@ -213,27 +213,43 @@ bool SpecReader::HasTensor(absl::string_view name) const {
   return file_.FindTensor(absl::StrCat(name, ".weight")) != nullptr;
 }
 
+absl::StatusOr<TensorSlice> SpecReader::Replace(absl::Status status, const TensorSlice& expected) {
+  if (problems_.problems().size() >= kMaxTensorProblems) return status;
+  problems_.Add(MakeProblem(ProblemKind::kTensor, std::move(status), expected.tensor.name));
+  return expected;
+}
+
 absl::StatusOr<TensorSlice> SpecReader::Tensor(const std::string& full_name, int64_t count,
                                                int64_t rows, int64_t columns) {
-  const TensorInfo* tensor = file_.FindTensor(full_name);
-  if (tensor == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor ", full_name, " is missing"));
-  }
-  const std::vector<uint64_t> found(tensor->dims.begin(), tensor->dims.end());
   const std::vector<uint64_t> expected = {
       static_cast<uint64_t>(columns), static_cast<uint64_t>(rows), static_cast<uint64_t>(count), 1};
+  TensorSlice replacement;
+  replacement.tensor.name = full_name;
+  replacement.tensor.type = TensorType::kF32;
+  replacement.tensor.dim_count = kMaxTensorDims;
+  std::copy(expected.begin(), expected.end(), replacement.tensor.dims.begin());
+  replacement.rows = count * rows;
+  replacement.columns = columns;
+  const TensorInfo* tensor = file_.FindTensor(full_name);
+  if (tensor == nullptr) {
+    return Replace(absl::InvalidArgumentError(absl::StrCat("tensor ", full_name, " is missing")),
+                   replacement);
+  }
+  asked_tensors_.insert(tensor->name);
+  const std::vector<uint64_t> found(tensor->dims.begin(), tensor->dims.end());
   if (found != expected) {
-    return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor->name, " has shape ",
-                                                   ShapeText(found), ", expected ",
-                                                   ShapeText(expected)));
+    return Replace(absl::InvalidArgumentError(absl::StrCat("tensor ", tensor->name, " has shape ",
+                                                           ShapeText(found), ", expected ",
+                                                           ShapeText(expected))),
+                   replacement);
   }
   const TypeTraits& traits = TraitsOf(tensor->type);
   if (!traits.is_weight) {
-    return absl::FailedPreconditionError(absl::StrCat("tensor ", tensor->name, " has type ",
-                                                      traits.name, ", expected one of ",
-                                                      WeightTypeNames()));
+    return Replace(absl::FailedPreconditionError(absl::StrCat("tensor ", tensor->name, " has type ",
+                                                              traits.name, ", expected one of ",
+                                                              WeightTypeNames())),
+                   replacement);
   }
-  asked_tensors_.insert(tensor->name);
   return TensorSlice{*tensor, 0, count * rows, columns};
 }
 
@@ -247,9 +263,11 @@ absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t e
       absl::EndsWith(name, ".bias") ? std::string(name) : absl::StrCat(name, ".weight");
   ASSIGN_OR_RETURN(TensorSlice slice, Tensor(full_name, 1, 1, elements));
   if (!IsFloatType(slice.tensor.type)) {
-    return absl::FailedPreconditionError(absl::StrCat("tensor ", slice.tensor.name, " has type ",
-                                                      TraitsOf(slice.tensor.type).name,
-                                                      ", expected F32, F16 or BF16"));
+    const absl::Status status = absl::FailedPreconditionError(
+        absl::StrCat("tensor ", slice.tensor.name, " has type ", TraitsOf(slice.tensor.type).name,
+                     ", expected F32, F16 or BF16"));
+    slice.tensor.type = TensorType::kF32;
+    ASSIGN_OR_RETURN(slice, Replace(status, slice));
   }
   slice.rows = elements;
   slice.columns = 1;
@@ -312,6 +330,13 @@ absl::StatusOr<int> SpecReader::VocabularySize() {
   if (rows < 1 || rows > kMaxDimension) {
     return OutOfBounds("the row count of tensor token_embd.weight", rows, 1, kMaxDimension);
   }
+  const std::string key = FullKey("vocab_size");
+  const absl::StatusOr<std::optional<uint32_t>> declared = file_.GetU32(key);
+  if (declared.ok() && declared->has_value() && **declared != rows) {
+    problems_.Add(MakeNote(ProblemKind::kHyperparameter,
+                           absl::StrCat(key, " is ", **declared, ", but token_embd.weight has ",
+                                        rows, " rows, which count")));
+  }
   const GgufValue* tokens = file_.FindValue("tokenizer.ggml.tokens");
   if (tokens != nullptr && tokens->is_array && tokens->size() != rows) {
     return absl::InvalidArgumentError(absl::StrCat("tensor token_embd.weight has ", rows,
@@ -321,36 +346,49 @@ absl::StatusOr<int> SpecReader::VocabularySize() {
   return static_cast<int>(rows);
 }
 
-absl::Status SpecReader::RefuseUnread(int layer_count) const {
+void SpecReader::AddUnread(int layer_count) {
   for (const char* key : kResultKeys) {
     const std::string full = absl::StrCat(architecture_, ".", key);
     const GgufValue* value = file_.FindValue(full);
     if (value != nullptr && !asked_keys_.contains(full) && !IsNeutral(*value)) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("key ", full, " is not supported for architecture \"", architecture_, "\""));
+      problems_.Add(MakeProblem(
+          ProblemKind::kUnused,
+          absl::FailedPreconditionError(absl::StrCat(
+              "key ", full, " is not supported for architecture \"", architecture_, "\""))));
     }
   }
   for (const TensorInfo& tensor : file_.tensors()) {
-    if (asked_tensors_.contains(tensor.name)) continue;
-    absl::string_view name = tensor.name;
-    const bool in_layer = absl::ConsumePrefix(&name, "blk.");
-    int layer = -1;
-    if (in_layer && absl::SimpleAtoi(name.substr(0, name.find('.')), &layer) &&
-        layer >= layer_count) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", tensor.name, " is of layer ", layer,
-                                                     ", but ", architecture_, ".block_count is ",
-                                                     layer_count));
-    }
-    if (in_layer) name.remove_prefix(std::min(name.find('.'), name.size() - 1) + 1);
-    const absl::string_view part = name.substr(0, name.find('.'));
-    const bool matters =
-        in_layer ? !Contains(kHarmlessLayerTensors, part) : Contains(kResultTensors, part);
-    if (matters) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "tensor ", tensor.name, " is not supported for architecture \"", architecture_, "\""));
-    }
+    if (!asked_tensors_.contains(tensor.name)) AddUnreadTensor(tensor, layer_count);
   }
-  return absl::OkStatus();
+}
+
+void SpecReader::AddUnreadTensor(const TensorInfo& tensor, int layer_count) {
+  absl::string_view name = tensor.name;
+  const bool in_layer = absl::ConsumePrefix(&name, "blk.");
+  int layer = -1;
+  if (in_layer && absl::SimpleAtoi(name.substr(0, name.find('.')), &layer) &&
+      layer >= layer_count) {
+    problems_.Add(MakeProblem(ProblemKind::kUnused,
+                              absl::InvalidArgumentError(absl::StrCat(
+                                  "tensor ", tensor.name, " is of layer ", layer, ", but ",
+                                  architecture_, ".block_count is ", layer_count)),
+                              tensor.name));
+    return;
+  }
+  if (in_layer) name.remove_prefix(std::min(name.find('.'), name.size() - 1) + 1);
+  const absl::string_view part = name.substr(0, name.find('.'));
+  const bool matters =
+      in_layer ? !Contains(kHarmlessLayerTensors, part) : Contains(kResultTensors, part);
+  if (!matters) {
+    problems_.Add(MakeNote(ProblemKind::kUnused,
+                           absl::StrCat("tensor ", tensor.name, " is not used"), tensor.name));
+    return;
+  }
+  problems_.Add(MakeProblem(
+      ProblemKind::kUnused,
+      absl::FailedPreconditionError(absl::StrCat(
+          "tensor ", tensor.name, " is not supported for architecture \"", architecture_, "\"")),
+      tensor.name));
 }
 
 }  // namespace baton

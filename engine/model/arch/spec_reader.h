@@ -1,6 +1,6 @@
 // Keys and tensors of a GGUF header as an architecture asks for them: every number against its
 // bound, every shape against the hyper-parameters. Remembers what was asked for, so that what is
-// left over and would change the result can be refused.
+// left over and would change the result can be told.
 #ifndef BATON_ENGINE_MODEL_ARCH_SPEC_READER_H_
 #define BATON_ENGINE_MODEL_ARCH_SPEC_READER_H_
 
@@ -14,9 +14,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/gguf/problem.h"
 #include "engine/model/model_spec.h"
 
 namespace baton {
+
+// A tensor that is missing, or of another shape or a type that nothing multiplies with, goes to
+// problems(), and what was asked for is returned in its place: so the rest can be looked at too.
+inline constexpr size_t kMaxTensorProblems = 200;  // after so many, it is an error
 
 // Keys are given without the architecture's prefix ("block_count"), tensors without ".weight" and
 // ".bias". Errors are InvalidArgument, naming key or tensor, found and expected. A key without a
@@ -63,19 +68,26 @@ class SpecReader {
   // where the file has one.
   absl::StatusOr<int> VocabularySize();
 
-  // FailedPrecondition naming a key or tensor that bears on the result and that nobody asked for.
-  absl::Status RefuseUnread(int layer_count) const;
+  // Adds to problems() what nobody asked for: keys and tensors that bear on the result as not
+  // supported, other tensors as notes.
+  void AddUnread(int layer_count);
+
+  const ProblemList& problems() const { return problems_; }
 
  private:
   std::string FullKey(absl::string_view key);
   absl::StatusOr<TensorSlice> Tensor(const std::string& full_name, int64_t count, int64_t rows,
                                      int64_t columns);
+  // `status` as a problem, and a slice of the right shape.
+  absl::StatusOr<TensorSlice> Replace(absl::Status status, const TensorSlice& expected);
+  void AddUnreadTensor(const TensorInfo& tensor, int layer_count);
   absl::StatusOr<TensorSlice> OptionalBias(absl::string_view name, int64_t elements);
 
   const GgufFile& file_;
   const std::string architecture_;
   std::unordered_set<std::string> asked_keys_;     // with prefix
   std::unordered_set<std::string> asked_tensors_;  // as in the file
+  ProblemList problems_;
 };
 
 }  // namespace baton
