@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
+#include "engine/gguf/shards.h"
 #include "proto/handshake.h"
 #include "spdlog/spdlog.h"
 
@@ -37,7 +39,10 @@ std::vector<std::string> ModelFinder::Candidates() const {
   fs::recursive_directory_iterator it(folder_, fs::directory_options::skip_permission_denied,
                                       error);
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-    if (it->path().extension() == ".gguf") paths.push_back(it->path().string());
+    const std::string path = it->path().string();
+    const std::optional<ShardName> shard = ParseShardName(path);
+    // The first shard stands for all.
+    if (it->path().extension() == ".gguf" && (!shard || shard->number == 1)) paths.push_back(path);
     if (paths.size() >= kMaxModelFiles) break;
   }
   std::sort(paths.begin(), paths.end());

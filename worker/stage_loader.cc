@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/inspect/check_model.h"
 #include "engine/kernels/attention.h"
 #include "engine/kernels/packed_matrix.h"
 #include "engine/model/model_spec.h"
@@ -51,7 +52,7 @@ absl::StatusOr<StageLoader> MakeStageLoader(const StageLoaderOptions& options) {
     stage.kv_block_count = config.kv_block_count;
     stage.progress = progress;
     ASSIGN_OR_RETURN(const GgufFile file, finder->Find(config.model_identity));
-    ASSIGN_OR_RETURN(const ModelSpec spec, ModelSpec::Read(file));
+    ASSIGN_OR_RETURN(const ModelSpec spec, CheckModel(file));
     RETURN_IF_ERROR(CheckDimensions(spec, config));
     ASSIGN_OR_RETURN(std::unique_ptr<Stage> loaded, LocalStage::Load(file, stage));
     return loaded;

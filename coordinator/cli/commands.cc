@@ -24,14 +24,7 @@
 namespace baton {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 constexpr int32_t kPerplexityContext = 512;  // llama.cpp's default
-
-// Text of models need not be UTF-8; JSON is.
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 absl::Status Print(Output& output, const std::string& text) {
   output.Write(text);
@@ -104,9 +97,9 @@ absl::Status Report(const Options& options, const Answer& answer, Deployment& de
   if (options.json) {
     ASSIGN_OR_RETURN(const std::vector<StageStats> stats, deployment.Stats());
     const PlannedModel& model = deployment.model();
-    RETURN_IF_ERROR(
-        Print(output, Dump(AnswerJson(options, answer, PlanJson(model.plan, model.workers, stats),
-                                      deployment.load_ms()))));
+    RETURN_IF_ERROR(Print(
+        output, JsonLine(AnswerJson(options, answer, PlanJson(model.plan, model.workers, stats),
+                                    deployment.load_ms()))));
   } else {
     output.EndLineOnTerminal();
   }
@@ -157,7 +150,7 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
 absl::Status RunPlan(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
   if (!options.json) return Print(output, PlanTable(model.plan, model.workers));
-  return Print(output, Dump({{"plan", PlanJson(model.plan, model.workers, {})}}));
+  return Print(output, JsonLine({{"plan", PlanJson(model.plan, model.workers, {})}}));
 }
 
 absl::Status RunTokenize(const Options& options, Output& output) {
@@ -166,7 +159,7 @@ absl::Status RunTokenize(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const std::string text, GivenText(options));
   const std::vector<int32_t> ids =
       tokenizer->Encode(text, {options.add_special, options.parse_special});
-  return Print(output, Dump(ids));
+  return Print(output, JsonLine(ids));
 }
 
 absl::Status RunPerplexity(const Options& options, Output& output) {
@@ -193,9 +186,9 @@ absl::Status RunPerplexity(const Options& options, Output& output) {
     return Print(output, absl::StrFormat("perplexity %.4f +/- %.5f over %d tokens\n",
                                          result->perplexity, result->error, result->token_count));
   }
-  return Print(output, Dump({{"perplexity", result->perplexity},
-                             {"error", result->error},
-                             {"tokens", result->token_count}}));
+  return Print(output, JsonLine({{"perplexity", result->perplexity},
+                                 {"error", result->error},
+                                 {"tokens", result->token_count}}));
 }
 
 absl::Status RunCompletion(const Options& options, Output& output) {

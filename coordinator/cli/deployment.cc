@@ -13,6 +13,7 @@
 #include "coordinator/cli/machine.h"
 #include "coordinator/cli/text_format.h"
 #include "engine/base/status_macros.h"
+#include "engine/inspect/check_model.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/pipeline/local_stage.h"
 
@@ -141,7 +142,7 @@ absl::Status CheckStageCount(const Options& options, const ModelSpec& spec) {
 
 absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_context) {
   ASSIGN_OR_RETURN(GgufFile file, GgufFile::Read(options.model));
-  ASSIGN_OR_RETURN(ModelSpec spec, ModelSpec::Read(file));
+  ASSIGN_OR_RETURN(ModelSpec spec, CheckModel(file));
   PlannedModel model(std::move(file), std::move(spec));
   const ModelBytes bytes = CountModelBytes(model.spec);
   if (options.layers.empty()) {

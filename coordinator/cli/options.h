@@ -19,7 +19,7 @@
 
 namespace baton {
 
-enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize, kBench };
+enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize, kBench, kInspect };
 
 struct Options {
   Command command = Command::kComplete;
@@ -61,6 +61,10 @@ struct Options {
   // Of tokenize.
   bool add_special = true;
   bool parse_special = true;
+
+  // Of inspect.
+  bool list_tensors = false;
+  bool deep = false;  // looks at all tensor data
 
   // Of bench.
   BenchMatrix bench;

@@ -1,7 +1,5 @@
 #include "coordinator/cli/plan_report.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/cli/text_format.h"
@@ -19,18 +17,6 @@ std::string Ends(const StageRole& role) {
   return role.embedding ? "embedding" : role.head ? "head" : "";
 }
 
-// A line of the table; numbers to the right, and no blanks at its end.
-std::string Line(const std::vector<std::string>& cells, const std::vector<size_t>& widths) {
-  std::string line;
-  for (size_t i = 0; i < cells.size(); ++i) {
-    const int width = static_cast<int>(widths[i]);
-    absl::StrAppend(
-        &line, i == 0 ? "" : "  ",
-        i < 4 ? absl::StrFormat("%-*s", width, cells[i]) : absl::StrFormat("%*s", width, cells[i]));
-  }
-  return line + "\n";
-}
-
 }  // namespace
 
 std::string PlanTable(const PipelinePlan& plan, const std::vector<std::string>& workers) {
@@ -44,13 +30,7 @@ std::string PlanTable(const PipelinePlan& plan, const std::vector<std::string>& 
     rows.push_back({absl::StrCat(i), workers[i], Layers(stage.role.layers), Ends(stage.role),
                     HumanBytes(stage.weight_bytes), absl::StrFormat("%.0f%%", share)});
   }
-  std::vector<size_t> widths(rows[0].size());
-  for (const std::vector<std::string>& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string table;
-  for (const std::vector<std::string>& row : rows) table += Line(row, widths);
-  return table;
+  return AlignColumns(rows, /*left_columns=*/4);
 }
 
 nlohmann::ordered_json PlanJson(const PipelinePlan& plan, const std::vector<std::string>& workers,

@@ -9,6 +9,7 @@
 #include "coordinator/cli/bench_command.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/console.h"
+#include "coordinator/cli/inspect_command.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/options.h"
 #include "coordinator/cli/text_format.h"
@@ -48,12 +49,23 @@ absl::Status Run(Options& options, Output& output) {
   }
 }
 
+// The file's verdict as an exit code.
+int RunInspectCommand(const Options& options, Output& output) {
+  const absl::StatusOr<Verdict> verdict = RunInspect(options, output);
+  if (output.closed()) return kExitOk;
+  if (Interrupted()) return Fail(absl::CancelledError("interrupted"), kExitError);
+  if (!verdict.ok()) return Fail(verdict.status(), kExitError);
+  if (*verdict == Verdict::kUnknown) return kExitUnknown;
+  return *verdict == Verdict::kSound ? kExitOk : kExitError;
+}
+
 }  // namespace
 
 int RunMain(const std::vector<std::string>& arguments) {
   absl::StatusOr<Options> options = ParseOptions(arguments, isatty(STDIN_FILENO));
   if (!options.ok()) return Fail(options.status(), kExitUsage);
   Output output;
+  if (options->command == Command::kInspect) return RunInspectCommand(*options, output);
   const absl::Status status = Run(*options, output);
   // Whoever closes the other end has what was wanted.
   if (output.closed()) return kExitOk;

@@ -10,6 +10,7 @@ namespace baton {
 inline constexpr int kExitOk = 0;
 inline constexpr int kExitError = 1;  // that a person can cause or mend
 inline constexpr int kExitUsage = 2;
+inline constexpr int kExitUnknown = 3;  // inspect: sound, but not understood
 
 // Runs what the words after the program's name ask for. Errors are one line on stderr, "error:
 // ...".

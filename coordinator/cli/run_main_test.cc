@@ -211,5 +211,27 @@ TEST_F(RunMainTest, Benchmarks) {
   ExpectError(RunWords({"bench", "-m", model_, "--workers", "a:1", "-t", "2"}), kExitUsage, "-t");
 }
 
+TEST_F(RunMainTest, InspectionIsAnExitCode) {
+  const Outcome sound = RunWords({"inspect", model_});
+  EXPECT_EQ(sound.exit_code, kExitOk) << sound.err;
+  EXPECT_THAT(sound.out, testing::EndsWith("\nverdict: sound\n"));
+  EXPECT_EQ(sound.err, "");
+
+  const std::string broken = testing::TempDir() + "/broken.gguf";
+  std::ifstream whole(model_, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(whole), {}};
+  std::ofstream(broken, std::ios::binary) << bytes.substr(0, bytes.size() - 100);
+  const Outcome cut = RunWords({"inspect", broken, "--json"});
+  EXPECT_EQ(cut.exit_code, kExitError);
+  EXPECT_EQ(nlohmann::json::parse(cut.out)["verdict"], "broken");
+  EXPECT_THAT(cut.err, testing::StartsWith("error: " + broken + ": "));
+
+  std::string unknown = bytes;
+  unknown.replace(unknown.find("llama"), 5, "other");
+  std::ofstream(broken, std::ios::binary) << unknown;
+  EXPECT_EQ(RunWords({"inspect", broken}).exit_code, kExitUnknown);
+  EXPECT_EQ(RunWords({"inspect", "/absent.gguf"}).exit_code, kExitError);
+}
+
 }  // namespace
 }  // namespace baton

@@ -1,5 +1,6 @@
 #include "coordinator/cli/text_format.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
@@ -19,6 +20,25 @@ std::string HumanBytes(uint64_t bytes) {
   return absl::StrFormat("%.*f %s", value < 9.995 ? 2 : 1, value, kUnits[unit]);
 }
 
+std::string AlignColumns(const std::vector<std::vector<std::string>>& rows, size_t left_columns) {
+  std::vector<size_t> widths(rows[0].size());
+  for (const std::vector<std::string>& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string table;
+  for (const std::vector<std::string>& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - row[i].size(), ' ');
+      absl::StrAppend(&line, i == 0 ? "" : "  ",
+                      i < left_columns ? row[i] + padding : padding + row[i]);
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    absl::StrAppend(&table, line, "\n");
+  }
+  return table;
+}
+
 std::string OneLine(absl::string_view message) {
   std::string line(message);
   for (char& c : line) {
@@ -26,6 +46,10 @@ std::string OneLine(absl::string_view message) {
   }
   while (!line.empty() && line.back() == ' ') line.pop_back();
   return line;
+}
+
+std::string JsonLine(const nlohmann::ordered_json& json) {
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 absl::StatusOr<std::string> ReadText(const std::string& path) {

@@ -232,7 +232,7 @@ absl::StatusOr<std::string> GgufFile::Architecture() const {
   ASSIGN_OR_RETURN(const std::optional<std::string> name, GetString("general.architecture"));
   if (!name || name->empty()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", path(), "' does not name its architecture (general.architecture)"));
+        "the file does not name its architecture (key general.architecture)");
   }
   return *name;
 }

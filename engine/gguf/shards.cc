@@ -122,8 +122,10 @@ class ShardJoiner {
 
  private:
   absl::Status AddShard(const std::string& path, int index, int count, ProblemList* problems) {
-    ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> file, RandomAccessFile::Open(path));
-    ASSIGN_OR_RETURN(GgufFile shard, GgufParser::Parse(std::move(file), problems));
+    absl::StatusOr<std::unique_ptr<RandomAccessFile>> file = RandomAccessFile::Open(path);
+    if (absl::IsNotFound(file.status())) return absl::NotFoundError("there is no such file");
+    RETURN_IF_ERROR(file.status());
+    ASSIGN_OR_RETURN(GgufFile shard, GgufParser::Parse(*std::move(file), problems));
     ASSIGN_OR_RETURN(const ShardKeys keys, ReadShardKeys(shard));
     RETURN_IF_ERROR(CheckKey(kCountKey, keys.count, count, "as the file's name has it"));
     RETURN_IF_ERROR(CheckKey(kIndexKey, keys.index, index, "as the file's name has it"));

@@ -59,7 +59,7 @@ class ShardsTest : public testing::Test {
     return std::string(GgufFile::Read(PathOf(index)).status().message());
   }
 
-  bool broken_keys_ = false;
+  bool broken_keys_ = false;  // `damage` sets them
 };
 
 TEST_F(ShardsTest, AnyShardGivesTheWholeModel) {
@@ -96,7 +96,8 @@ TEST_F(ShardsTest, MissingShardIsNamed) {
   Write();
   std::remove(PathOf(1).c_str());
   EXPECT_EQ(GgufFile::Read(PathOf(0)).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(Error(2), HasSubstr(absl::StrCat("part 2 of 3, '", PathOf(1), "': cannot open")));
+  EXPECT_THAT(Error(2),
+              HasSubstr(absl::StrCat("part 2 of 3, '", PathOf(1), "': there is no such file")));
 }
 
 TEST_F(ShardsTest, KeysMustAgree) {
