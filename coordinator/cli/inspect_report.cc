@@ -125,6 +125,20 @@ std::string FileText(const Inspection& inspection) {
                       file.version());
 }
 
+// The values of all tensors together; nothing where nobody has looked at them.
+std::string ValuesText(const Inspection& inspection) {
+  std::optional<ValueStatistics> all;
+  for (const ValueStatistics& values : inspection.values) {
+    if (values.sampled_count == 0) continue;
+    if (!all) all = values;
+    all->least = std::min(all->least, values.least);
+    all->most = std::max(all->most, values.most);
+  }
+  if (!all) return "";
+  return absl::StrFormat("%.4g to %.4g%s", all->least, all->most,
+                         inspection.problems.Has(ProblemKind::kValue) ? "" : ", all finite");
+}
+
 std::string Summary(const Inspection& inspection) {
   const GgufFile& file = *inspection.file;
   std::string text = Row("file", FileText(inspection));
@@ -139,6 +153,8 @@ std::string Summary(const Inspection& inspection) {
   }
   absl::StrAppend(&text, Row("tokenizer", TokenizerText(file)));
   absl::StrAppend(&text, Row("chat template", ChatText(inspection)));
+  const std::string values = ValuesText(inspection);
+  if (!values.empty()) absl::StrAppend(&text, Row("values", values));
   return text;
 }
 
@@ -157,15 +173,35 @@ std::string TypeTable(const Inspection& inspection) {
   return "\n" + AlignColumns(rows, /*left_columns=*/1);
 }
 
+// Of the weights that were looked at, the share of blocks that are all zeros.
+double ZeroShare(const TensorInfo& tensor, const ValueStatistics& values) {
+  const double blocks = static_cast<double>(values.sampled_count) /
+                        static_cast<double>(TraitsOf(tensor.type).block_elements);
+  return static_cast<double>(values.zero_blocks) / blocks;
+}
+
+std::vector<std::string> ValueCells(const TensorInfo& tensor, const ValueStatistics& values) {
+  if (values.sampled_count == 0) return {"-", "-", "-", "-"};
+  return {absl::StrFormat("%.4g", values.least), absl::StrFormat("%.4g", values.most),
+          absl::StrFormat("%.4g", values.root_mean_square),
+          absl::StrFormat("%.3g%%", 100 * ZeroShare(tensor, values))};
+}
+
 std::string TensorTable(const Inspection& inspection) {
   const GgufFile& file = *inspection.file;
   const bool is_sharded = file.shard_count() > 1;
   std::vector<std::vector<std::string>> rows = {{"tensor", "type", "shape", "offset", "bytes"}};
+  const bool has_values = !inspection.values.empty();
   if (is_sharded) rows[0].push_back("part");
-  for (const TensorInfo& tensor : file.tensors()) {
+  if (has_values) rows[0].insert(rows[0].end(), {"least", "most", "rms", "zero"});
+  for (size_t t = 0; t < file.tensors().size(); ++t) {
+    const TensorInfo& tensor = file.tensors()[t];
     rows.push_back({tensor.name, TraitsOf(tensor.type).name, tensor.ShapeText(),
                     absl::StrCat(tensor.offset), absl::StrCat(tensor.bytes)});
     if (is_sharded) rows.back().push_back(absl::StrCat(tensor.shard + 1));
+    if (!has_values) continue;
+    const std::vector<std::string> cells = ValueCells(tensor, inspection.values[t]);
+    rows.back().insert(rows.back().end(), cells.begin(), cells.end());
   }
   return "\n" + AlignColumns(rows, /*left_columns=*/3);
 }
@@ -242,15 +278,27 @@ Json TypesJson(const Inspection& inspection) {
   return list;
 }
 
+Json ValuesJson(const ValueStatistics& values) {
+  return {{"least", values.least},
+          {"most", values.most},
+          {"rms", values.root_mean_square},
+          {"zero_blocks", values.zero_blocks},
+          {"sampled", values.sampled_count}};
+}
+
 Json TensorsJson(const Inspection& inspection) {
   Json list = Json::array();
-  for (const TensorInfo& tensor : inspection.file->tensors()) {
+  for (size_t t = 0; t < inspection.file->tensors().size(); ++t) {
+    const TensorInfo& tensor = inspection.file->tensors()[t];
     Json object = {{"name", tensor.name}, {"type", TraitsOf(tensor.type).name}};
     object["shape"] =
         std::vector<uint64_t>(tensor.dims.begin(), tensor.dims.begin() + tensor.dim_count);
     object["offset"] = tensor.offset;
     object["bytes"] = tensor.bytes;
     if (inspection.file->shard_count() > 1) object["shard"] = tensor.shard;
+    if (!inspection.values.empty() && inspection.values[t].sampled_count > 0) {
+      object["values"] = ValuesJson(inspection.values[t]);
+    }
     list.push_back(std::move(object));
   }
   return list;

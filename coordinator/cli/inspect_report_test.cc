@@ -59,6 +59,22 @@ TEST(InspectReportTest, JsonHasTensorsAndTypes) {
   EXPECT_EQ(json["types"][0]["type"], "F32");
 }
 
+TEST(InspectReportTest, ValuesWhereTheyWereLookedAt) {
+  Inspection inspection = InspectModel(ModelOptions());
+  EXPECT_THAT(InspectionText(inspection, true), Not(HasSubstr("rms")));
+  ThreadPool pool(1);
+  ASSERT_TRUE(InspectValues(pool, nullptr, &inspection).ok());
+  const std::string text = InspectionText(inspection, true);
+  EXPECT_THAT(text, HasSubstr(", all finite\n"));
+  EXPECT_THAT(text, HasSubstr("least"));
+  EXPECT_GT(InspectionJson(inspection)["tensors"][0]["values"]["rms"], 0);
+
+  Inspection broken = InspectBroken();
+  ASSERT_TRUE(InspectValues(pool, nullptr, &broken).ok());
+  EXPECT_TRUE(broken.values.empty());
+  EXPECT_THAT(InspectionText(broken, true), HasSubstr("note: the data was not looked at"));
+}
+
 TEST(InspectReportTest, ManyAlikeAreToldOnce) {
   const Inspection inspection = InspectBroken();
   const std::string text = InspectionText(inspection, false);

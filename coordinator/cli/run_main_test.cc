@@ -226,6 +226,14 @@ TEST_F(RunMainTest, InspectionIsAnExitCode) {
   EXPECT_EQ(nlohmann::json::parse(cut.out)["verdict"], "broken");
   EXPECT_THAT(cut.err, testing::StartsWith("error: " + broken + ": "));
 
+  std::string infinite = bytes;
+  infinite.replace(infinite.size() - 4, 4, std::string("\x00\x00\x80\x7f", 4));
+  std::ofstream(broken, std::ios::binary) << infinite;
+  EXPECT_EQ(RunWords({"inspect", broken}).exit_code, kExitOk);
+  const Outcome deep = RunWords({"inspect", "--deep", broken});
+  EXPECT_EQ(deep.exit_code, kExitError);
+  EXPECT_THAT(deep.out, HasSubstr("of the file: weight is inf, expected a finite number\n"));
+
   std::string unknown = bytes;
   unknown.replace(unknown.find("llama"), 5, "other");
   std::ofstream(broken, std::ios::binary) << unknown;

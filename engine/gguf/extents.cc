@@ -74,7 +74,7 @@ std::optional<std::string> Interpretation(const TensorInfo& tensor, const Room& 
   const std::string exactly =
       absl::StrCat(", exactly ", block_bytes, " per ", traits.block_elements, ": ");
   const bool fits = block_bytes > 0 && Fills(block_count * block_bytes, room, alignment);
-  const size_t scale_bytes = ScaleBytes(tensor.type);
+  const size_t scale_bytes = HalfScaleBytes(tensor.type);
   if (fits && scale_bytes > 0 && block_bytes + scale_bytes == traits.block_bytes) {
     return absl::StrCat(exactly, "blocks without their f16 scale", scale_bytes > 2 ? "s" : "", "; ",
                         kGetAgain);
@@ -95,7 +95,7 @@ std::string MissingScalesHint(const std::vector<const TensorInfo*>& by_offset,
   uint64_t block_count = 0;
   for (const TensorInfo* tensor : by_offset) {
     if (tensor->offset != declared_end) return "";
-    const uint64_t scale_bytes = ScaleBytes(tensor->type);
+    const uint64_t scale_bytes = HalfScaleBytes(tensor->type);
     if (scale_bytes > 0) block_count += BlockCount(*tensor);
     declared_end = AlignUp(declared_end + tensor->bytes, data.alignment);
     end = padded_end + tensor->bytes - BlockCount(*tensor) * scale_bytes;

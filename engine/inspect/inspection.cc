@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "engine/base/status_macros.h"
 #include "engine/chat/chat_template.h"
 #include "engine/inspect/check_model.h"
 
@@ -80,6 +81,22 @@ Inspection Inspect(const std::string& path) {
   inspection.spec = DiagnoseModel(*inspection.file, &inspection.problems);
   inspection.chat_family = DiagnoseChatTemplate(*inspection.file, &inspection.problems);
   return inspection;
+}
+
+absl::Status InspectValues(ThreadPool& pool, const ScanProgress& progress, Inspection* inspection) {
+  ProblemList& problems = inspection->problems;
+  const bool is_placed = std::none_of(
+      problems.problems().begin(), problems.problems().end(), [](const Problem& problem) {
+        return problem.severity == Severity::kBroken &&
+               (problem.kind == ProblemKind::kExtent || problem.kind == ProblemKind::kTensorTable);
+      });
+  if (!inspection->file || !is_placed) {
+    problems.Add(MakeNote(ProblemKind::kValue,
+                          "the data was not looked at: it is not certain where each tensor is"));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(inspection->values, ScanValues(*inspection->file, pool, progress, &problems));
+  return absl::OkStatus();
 }
 
 }  // namespace baton

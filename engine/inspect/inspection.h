@@ -7,8 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+#include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/gguf/problem.h"
+#include "engine/inspect/value_scan.h"
 #include "engine/model/model_spec.h"
 #include "engine/quant/types.h"
 
@@ -34,6 +37,7 @@ struct Inspection {
   std::optional<ModelSpec> spec;  // nothing where there is no model that can be run
   std::string chat_family;        // of its chat template; empty: none, or not recognised
   ProblemList problems;
+  std::vector<ValueStatistics> values;  // of each tensor; empty: nobody has looked at the data
 
   Verdict verdict() const;
   uint64_t file_bytes() const;  // of all shards
@@ -44,6 +48,10 @@ struct Inspection {
 
 // Reads headers alone. Every error is a problem of the result.
 Inspection Inspect(const std::string& path);
+
+// Looks at all tensor data of an inspected file too, unless its problems leave open where the data
+// is: then a note says so. Errors as of ScanValues.
+absl::Status InspectValues(ThreadPool& pool, const ScanProgress& progress, Inspection* inspection);
 
 }  // namespace baton
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/gguf/finite_check.h"
 #include "engine/quant/dequantize.h"
 
 namespace baton {
@@ -67,23 +68,21 @@ absl::Status WeightLoader::AddLayer(const LayerSpec& spec, LayerWeights* out) {
   return absl::OkStatus();
 }
 
-absl::Status WeightLoader::CheckFinite(const Piece& piece, const uint8_t* bytes) const {
+absl::Status WeightLoader::CheckPiece(const Piece& piece, const uint8_t* bytes) const {
   const TensorInfo& tensor = piece.slice->tensor;
-  const std::optional<NonFinite> bad =
-      FindNonFinite(tensor.type, bytes, static_cast<size_t>(piece.rows * piece.slice->columns));
-  if (!bad.has_value()) return absl::OkStatus();
   const uint64_t first_block = (piece.offset() - tensor.offset) / TraitsOf(tensor.type).block_bytes;
-  return absl::InvalidArgumentError(
-      absl::StrCat(file_.FileOf(tensor).path(), ": tensor ", tensor.name, ", block ",
-                   first_block + bad->block, ", byte ", piece.offset() + bad->byte,
-                   " of the file: ", bad->what, ", expected a finite number"));
+  const std::optional<Problem> bad =
+      CheckFinite(tensor, first_block, bytes, piece.rows * piece.slice->columns);
+  if (!bad.has_value()) return absl::OkStatus();
+  return absl::Status(bad->status.code(),
+                      absl::StrCat(file_.FileOf(tensor).path(), ": ", bad->status.message()));
 }
 
 absl::Status WeightLoader::LoadPiece(const Piece& piece, std::vector<uint8_t>& buffer) const {
   if (buffer.size() < piece.bytes()) buffer.resize(piece.bytes());
   RETURN_IF_ERROR(
       file_.FileOf(piece.slice->tensor).ReadAt(piece.offset(), buffer.data(), piece.bytes()));
-  RETURN_IF_ERROR(CheckFinite(piece, buffer.data()));
+  RETURN_IF_ERROR(CheckPiece(piece, buffer.data()));
   if (piece.matrix != nullptr) {
     piece.matrix->PackRows(piece.first_row, piece.rows, buffer.data());
   } else {

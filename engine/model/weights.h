@@ -85,7 +85,7 @@ class WeightLoader {
 
   absl::Status AddLinear(const LinearSpec& linear, Linear* out);
   absl::Status LoadPiece(const Piece& piece, std::vector<uint8_t>& buffer) const;
-  absl::Status CheckFinite(const Piece& piece, const uint8_t* bytes) const;
+  absl::Status CheckPiece(const Piece& piece, const uint8_t* bytes) const;
 
   const GgufFile& file_;
   ThreadPool& pool_;

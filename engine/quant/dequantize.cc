@@ -299,12 +299,12 @@ void Dequantize(TensorType type, const uint8_t* blocks, size_t elements, float* 
   DecoderOf(type).expand(blocks, CountBlocks(TraitsOf(type), elements), out);
 }
 
-size_t ScaleBytes(TensorType type) {
+size_t HalfScaleBytes(TensorType type) {
   const TypeTraits& traits = TraitsOf(type);
   size_t bytes = 0;
   if (!traits.is_weight || traits.block_elements == 1) return bytes;
   for (const FloatField& field : DecoderOf(type).fields) {
-    if (field.format != FloatFormat::kNone) bytes += field.format == FloatFormat::kF32 ? 4 : 2;
+    if (field.format == FloatFormat::kF16) bytes += sizeof(uint16_t);
   }
   return bytes;
 }

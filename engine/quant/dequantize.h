@@ -15,9 +15,9 @@ namespace baton {
 // need no alignment. Bit-equal to the published reference for every bit pattern that is a number.
 void Dequantize(TensorType type, const uint8_t* blocks, size_t elements, float* out);
 
-// Bytes of a quant block that are scales and minimums in floating point; 0 where a weight is itself
+// Bytes of a quant block that are scales and minimums in half precision; 0 where a weight is itself
 // a float, or nothing multiplies with the type.
-size_t ScaleBytes(TensorType type);
+size_t HalfScaleBytes(TensorType type);
 
 // Where weights are not numbers.
 struct NonFinite {
