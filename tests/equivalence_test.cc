@@ -14,6 +14,7 @@
 #include "engine/kernels/isa.h"
 #include "engine/quant/types.h"
 #include "engine/testing/model_maker.h"
+#include "engine/testing/model_splitter.h"
 #include "gtest/gtest.h"
 #include "tests/stage_chain.h"
 
@@ -291,6 +292,24 @@ TEST_F(EquivalenceTest, AStageReadsOnlyItsOwnTensors) {
     split.stage_count = 3;
     split.path_of = [&](const StageRole& role) { return Overwrite(path, role, tied); };
     ExpectSameBits(expected, StageChain(path, split).Logits(tokens, kWhole), "overwritten");
+  }
+}
+
+TEST_F(EquivalenceTest, AModelInSeveralFiles) {
+  ModelOptions options;
+  options.layer_count = 3;
+  options.type = TensorType::kQ4_0;
+  const std::string path = Make(options);
+  const absl::StatusOr<std::vector<std::string>> shards =
+      SplitModel(path, ::testing::TempDir() + "/several", 4);
+  ASSERT_TRUE(shards.ok()) << shards.status();
+  const std::vector<int32_t> tokens = RandomTokens(20, options.vocabulary_size, 3);
+  const std::vector<float> expected = StageChain(path, ChainOptions()).Logits(tokens, kWhole);
+  for (const std::string& shard : *shards) {
+    ChainOptions chain;
+    chain.stage_count = 2;
+    chain.thread_count = 2;
+    ExpectSameBits(expected, StageChain(shard, chain).Logits(tokens, kWhole), shard);
   }
 }
 

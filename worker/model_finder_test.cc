@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/testing/model_maker.h"
+#include "engine/testing/model_splitter.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -48,6 +49,19 @@ TEST_F(ModelFinderTest, FindsAmongOthers) {
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(found->path(), wanted);
   }
+}
+
+TEST_F(ModelFinderTest, FindsAModelInSeveralFiles) {
+  const std::string whole = Make("whole.gguf", 1);
+  const auto shards = SplitModel(whole, folder_ / "deep" / "several", 3);
+  ASSERT_TRUE(shards.ok()) << shards.status();
+  const ModelIdentity identity = IdentityOf(shards->back());
+  EXPECT_NE(identity, IdentityOf(whole));
+  EXPECT_EQ(ModelFinder("", folder_).Find(identity)->path(), shards->front());
+  EXPECT_EQ(ModelFinder(shards->at(1), "").Find(identity)->path(), shards->front());
+  fs::remove(shards->at(1));
+  EXPECT_FALSE(ModelFinder("", folder_).Find(identity).ok());
+  EXPECT_FALSE(ModelFinder(shards->front(), "").Check().ok());
 }
 
 TEST_F(ModelFinderTest, SeesThatAFileHasChanged) {
