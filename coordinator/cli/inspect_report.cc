@@ -342,7 +342,9 @@ Json InspectionJson(const Inspection& inspection) {
                {"problems", ProblemsJson(inspection.problems, /*notes=*/false)},
                {"notes", ProblemsJson(inspection.problems, /*notes=*/true)},
                {"dropped_problems", inspection.problems.dropped_count()},
-               {"file", inspection.path}};
+               {"file", inspection.path},
+               {"architecture", ""},
+               {"tensors", Json::array()}};
   if (!inspection.file) return json;
   const GgufFile& file = *inspection.file;
   const std::string architecture = Text(file, "general.architecture");

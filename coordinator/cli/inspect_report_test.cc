@@ -98,6 +98,7 @@ TEST(InspectReportTest, AFileThatIsNoGguf) {
   EXPECT_THAT(InspectionText(inspection, false),
               HasSubstr("problem: not a GGUF file: it starts with 'hell', expected 'GGUF'\n"));
   EXPECT_EQ(InspectionJson(inspection)["problems"][0]["kind"], "header");
+  EXPECT_TRUE(InspectionJson(inspection)["tensors"].empty());
 }
 
 }  // namespace

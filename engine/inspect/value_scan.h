@@ -16,7 +16,7 @@ namespace baton {
 // Statistics of a tensor are of so many weights, spread evenly over it; of all in smaller ones.
 // Every scale and float is checked, but to dequantize every weight would take several times as long
 // as to read it.
-inline constexpr uint64_t kSampledWeights = uint64_t{1} << 18;
+inline constexpr uint64_t kSampledWeights = uint64_t{1} << 17;
 
 struct ValueStatistics {
   uint64_t weight_count = 0;   // of the tensor
