@@ -205,17 +205,21 @@ absl::Status GgufParser::ParseMagicAndVersion() {
 absl::Status GgufParser::ParseCounts() {
   ASSIGN_OR_RETURN(tensor_count_, reader_.ReadUnsigned(8, "the tensor count"));
   ASSIGN_OR_RETURN(metadata_count_, reader_.ReadUnsigned(8, "the metadata count"));
-  RETURN_IF_ERROR(CheckCount(tensor_count_, kMinTensorInfoBytes, "tensors"));
-  return CheckCount(metadata_count_, kMinMetadataBytes, "metadata entries");
+  RETURN_IF_ERROR(CheckCount(tensor_count_, kMaxTensors, kMinTensorInfoBytes, "tensors"));
+  return CheckCount(metadata_count_, kMaxMetadataEntries, kMinMetadataBytes, "metadata entries");
 }
 
-absl::Status GgufParser::CheckCount(uint64_t count, uint64_t bytes_each,
+absl::Status GgufParser::CheckCount(uint64_t count, uint64_t most, uint64_t bytes_each,
                                     absl::string_view what) const {
-  const uint64_t most = reader_.remaining() / bytes_each;
+  const std::string declared = absl::StrCat("its header declares ", count, " ", what);
+  const uint64_t room = reader_.remaining() / bytes_each;
+  if (count > room) {
+    return absl::DataLossError(absl::StrCat(declared, ", but the file ends at byte ",
+                                            result_.file()->size(),
+                                            ", which leaves room for at most ", room));
+  }
   if (count <= most) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("its header declares ", count, " ", what,
-                                          ", but the file ends at byte ", result_.file()->size(),
-                                          ", which leaves room for at most ", most));
+  return absl::InvalidArgumentError(absl::StrCat(declared, ", expected at most ", most));
 }
 
 absl::Status GgufParser::ParseMetadata() {
@@ -265,12 +269,12 @@ absl::Status GgufParser::CheckArray(uint64_t count, GgufType type) {
                                             ", but the file ends at byte ", result_.file()->size(),
                                             ", which leaves room for at most ", most));
   }
-  element_count_ += count;
-  if (element_count_ <= kMaxMetadataElements) return absl::OkStatus();
+  array_words_ += type == GgufType::kString ? kWordsPerString * count : count;
+  if (array_words_ <= kMaxArrayWords) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("an array of ", count, " ", GgufTypeName(type), " starts at byte ",
-                   reader_.position(), ", and all arrays together have ", element_count_,
-                   " elements, expected at most ", kMaxMetadataElements));
+                   reader_.position(), ", and with it all arrays would take ", array_words_,
+                   " words of memory, expected at most ", kMaxArrayWords));
 }
 
 absl::Status GgufParser::ParseElements(uint64_t count, GgufValue* value) {

@@ -41,9 +41,14 @@ inline constexpr uint64_t kMaxTensorSize = uint64_t{1} << 62;
 // hold.
 inline constexpr uint64_t kMinMetadataBytes = 8 + 1 + 4 + 1;
 inline constexpr uint64_t kMinTensorInfoBytes = 8 + 1 + 4 + 8 + 4 + 8;
-// Elements of all metadata arrays together: an element of one byte on disk has up to 32 in memory.
-// Three times those of the largest published vocabulary, with its scores, types and merges.
-inline constexpr uint64_t kMaxMetadataElements = uint64_t{1} << 22;
+// Entries of each table: fifty times those of the largest published models.
+inline constexpr uint64_t kMaxTensors = uint64_t{1} << 16;
+inline constexpr uint64_t kMaxMetadataEntries = uint64_t{1} << 16;
+// Words of 8 bytes that the elements of all metadata arrays take in memory: a number one, however
+// short it is on disk, a string four beside its text. The largest published vocabulary, with its
+// scores, types and merges, takes 3.6 million.
+inline constexpr uint64_t kWordsPerString = 4;
+inline constexpr uint64_t kMaxArrayWords = uint64_t{6} << 20;
 
 class GgufParser {
  public:
@@ -66,8 +71,9 @@ class GgufParser {
   absl::Status ParseAll();
   absl::Status ParseMagicAndVersion();
   absl::Status ParseCounts();
-  // `count` entries of at least `bytes_each` must fit in what is left of the file.
-  absl::Status CheckCount(uint64_t count, uint64_t bytes_each, absl::string_view what) const;
+  // `count` entries, at most `most`, of at least `bytes_each` must fit in what is left of the file.
+  absl::Status CheckCount(uint64_t count, uint64_t most, uint64_t bytes_each,
+                          absl::string_view what) const;
   absl::Status ParseMetadata();
   absl::StatusOr<GgufValue> ParseValue();
   absl::Status CheckArray(uint64_t count, GgufType type);
@@ -83,7 +89,7 @@ class GgufParser {
   ProblemList* const problems_;
   uint64_t tensor_count_ = 0;
   uint64_t metadata_count_ = 0;
-  uint64_t element_count_ = 0;  // of metadata arrays so far
+  uint64_t array_words_ = 0;  // of metadata arrays so far
 };
 
 }  // namespace baton
