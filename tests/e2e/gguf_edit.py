@@ -7,6 +7,7 @@ import struct
 
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B",
             10: "<Q", 11: "<q", 12: "<d"}
+_U16 = 2
 _I32 = 5
 _F32 = 6
 _STRING = 8
@@ -144,3 +145,20 @@ class GgufEdit:
         with open(path, "wb") as file:
             file.write(self.header() + self.data)
         return path
+
+    def split(self, prefix, count):
+        """Saves the model as `count` shards, the metadata in the first; gives their paths."""
+        paths = []
+        names = list(self.tensors)
+        for shard in range(count):
+            part = GgufEdit.empty()
+            part.values = dict(self.values) if shard == 0 else {}
+            part.values["split.no"] = struct.pack("<IH", _U16, shard)
+            part.values["split.count"] = struct.pack("<IH", _U16, count)
+            part.values["split.tensors.count"] = struct.pack("<Ii", _I32, len(names))
+            for name in names[len(names) * shard // count:len(names) * (shard + 1) // count]:
+                tensor = self.tensors[name]
+                part.tensors[name] = Tensor(tensor.dims, tensor.type_number, len(part.data))
+                part.data += self.data[tensor.begin:tensor.end]
+            paths.append(part.save(f"{prefix}-{shard + 1:05}-of-{count:05}.gguf"))
+        return paths
