@@ -443,10 +443,10 @@ const std::vector<BrokenFile>& BrokenFiles() {
          w->AddTensorEntry(Entry("t", {1ull << 20, 1ull << 20}, 8));
        },
        kCut, "t is declared Q8_0: 1,099,511,627,776 elements need 1,168,231,104,512 bytes"},
-      {"overlap", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 64)); }, kInvalid,
+      {"overlap", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 32)); }, kInvalid,
        "token_embd.weight is declared Q4_0: 192 elements need 108 bytes at 18 bytes per 32; the "
        "file "
-       "gives 64 before t starts at byte"},
+       "gives 32 before t starts at byte"},
       {"same place", [](GgufWriter* w) { w->AddTensorEntry(Entry("t", {1}, 0, 128)); }, kInvalid,
        ": they overlap"},
   };

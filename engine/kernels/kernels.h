@@ -7,6 +7,7 @@
 #ifndef BATON_ENGINE_KERNELS_KERNELS_H_
 #define BATON_ENGINE_KERNELS_KERNELS_H_
 
+#include <array>
 #include <cstdint>
 
 #include "engine/kernels/isa.h"
@@ -36,8 +37,19 @@ enum class PackedFormat {
   kQ4_K,
   kQ5_K,
   kQ6_K,
+  kIQ1,  // IQ1_S, IQ1_M
+  kIQ2,  // IQ2_XXS, IQ2_XS, IQ2_S
+  kIQ3_XXS,
+  kIQ3_S,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
+  kNVFP4,
+  kTernary,  // TQ1_0, TQ2_0
+  kQ2_0,
+  kQ1_0,
 };
-inline constexpr int kPackedFormatCount = 13;
+inline constexpr int kPackedFormatCount = 24;
 
 // Blocks whose largest magnitude is below this are rounded to zeros: 127 / max would overflow.
 inline constexpr float kSmallestActivation = 0x1p-100f;
@@ -81,7 +93,7 @@ struct Kernels {
   // scale NaN and zero values, so that it can't be overlooked downstream.
   void (*quantize_row)(const float* x, const QuantizedRows& out, int64_t row);
 
-  MatMulFunction matmul[kPackedFormatCount];  // by PackedFormat
+  std::array<MatMulFunction, kPackedFormatCount> matmul;  // by PackedFormat
 
   // out[i] = x[i] * (1 / sqrt(mean(x^2) + epsilon)) * weight[i]
   void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t n, float* out);

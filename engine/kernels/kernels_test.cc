@@ -15,6 +15,7 @@
 #include "engine/kernels/attention_tile.h"
 #include "engine/kernels/matmul.h"
 #include "engine/kernels/scalar/scalar.h"
+#include "engine/quant/blocks.h"
 #include "engine/quant/dequantize.h"
 #include "gtest/gtest.h"
 #if defined(BATON_TEST_EMULATED_AVX512)
@@ -192,6 +193,13 @@ TEST_F(KernelsTest, QuantizeRowShowsWhatIsNotFinite) {
 std::vector<uint8_t> RandomWeights(TensorType type, int64_t rows, int64_t columns,
                                    std::mt19937& random) {
   std::vector<uint8_t> bytes(rows * RowBytes(type, columns));
+  if (type == TensorType::kF64) {
+    for (size_t i = 0; i < bytes.size(); i += 8) {
+      const double w = (static_cast<double>(random()) * 0x1p-32 - 0.5) * 0.2;
+      std::memcpy(&bytes[i], &w, 8);
+    }
+    return bytes;
+  }
   if (type == TensorType::kF32) {
     for (size_t i = 0; i < bytes.size(); i += 4) {
       const float w = (static_cast<float>(random() >> 8) * 0x1p-24f - 0.5f) * 0.2f;
@@ -200,48 +208,46 @@ std::vector<uint8_t> RandomWeights(TensorType type, int64_t rows, int64_t column
     return bytes;
   }
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+  if (type == TensorType::kMXFP4) {  // an exponent has no ordinary size
+    for (size_t i = 0; i < bytes.size(); i += sizeof(BlockMXFP4)) bytes[i] = 0x70 | bytes[i] % 16;
+  }
   for (;;) {
     const auto bad = FindNonFinite(type, bytes.data(), rows * columns);
     if (!bad) return bytes;
-    bytes[bad->byte] = 0x11;
-    bytes[bad->byte + 1] = 0x22;
+    if (type == TensorType::kIQ1_M) {
+      PackIQ1MScale(0x2211, &bytes[bad->byte]);
+    } else {
+      bytes[bad->byte] = 0x11;
+      bytes[bad->byte + 1] = 0x22;
+    }
   }
 }
 
-struct MatMulCase {
-  TensorType type;
-  int64_t columns;
-};
+std::vector<TensorType> WeightTypes() {
+  std::vector<TensorType> types;
+  for (const TypeTraits& traits : AllTypeTraits()) {
+    if (traits.is_weight) types.push_back(traits.type);
+  }
+  return types;
+}
 
 TEST_F(KernelsTest, MatMulOfEveryType) {
   ThreadPool one(1), two(2);
-  using enum TensorType;
-  for (const MatMulCase& c : std::vector<MatMulCase>{{kF32, 96},
-                                                     {kF16, 96},
-                                                     {kBF16, 96},
-                                                     {kQ4_0, 96},
-                                                     {kQ4_1, 96},
-                                                     {kQ5_0, 96},
-                                                     {kQ5_1, 96},
-                                                     {kQ8_0, 96},
-                                                     {kQ2_K, 512},
-                                                     {kQ3_K, 512},
-                                                     {kQ4_K, 512},
-                                                     {kQ5_K, 512},
-                                                     {kQ6_K, 512}}) {
+  for (const TensorType type : WeightTypes()) {
+    const int64_t columns = std::max<int64_t>(96, 2 * TraitsOf(type).block_elements);
     // 16-bit types take whatever bit pattern comes: magnitudes differ widely, and that is welcome.
     const int64_t out_rows = 70, x_rows = 15;
-    const std::vector<uint8_t> bytes = RandomWeights(c.type, out_rows, c.columns, random_);
-    const std::vector<float> x = Floats(x_rows * c.columns);
+    const std::vector<uint8_t> bytes = RandomWeights(type, out_rows, columns, random_);
+    const std::vector<float> x = Floats(x_rows * columns);
     for (ActivationMode mode : {ActivationMode::kInt8, ActivationMode::kF32}) {
-      auto w = PackedMatrix::Create(c.type, out_rows, c.columns, mode);
+      auto w = PackedMatrix::Create(type, out_rows, columns, mode);
       ASSERT_TRUE(w.ok());
       w->PackRows(0, 48, bytes.data());
-      w->PackRows(48, 22, bytes.data() + 48 * RowBytes(c.type, c.columns));
+      w->PackRows(48, 22, bytes.data() + 48 * RowBytes(type, columns));
       const auto product = [&](const Kernels& kernels, ThreadPool& pool, int64_t rows) {
         std::vector<float> out(rows * (out_rows + 3), -1.0f);
         MatMulInput input;
-        input.Set(kernels, pool, x.data(), rows, c.columns, NeedsQuantizedInput(*w));
+        input.Set(kernels, pool, x.data(), rows, columns, NeedsQuantizedInput(*w));
         MatMul(kernels, pool, *w, input, out.data(), out_rows + 3);
         return out;
       };
@@ -250,7 +256,7 @@ TEST_F(KernelsTest, MatMulOfEveryType) {
         EXPECT_EQ(expected[out_rows], -1.0f) << "wrote beyond the row";
         for (const Kernels* fast : FastKernels()) {
           EXPECT_TRUE(SameBits(expected, product(*fast, two, rows)))
-              << TraitsOf(c.type).name << " " << IsaName(fast->isa) << " rows " << rows << " mode "
+              << TraitsOf(type).name << " " << IsaName(fast->isa) << " rows " << rows << " mode "
               << static_cast<int>(mode);
         }
       }
@@ -259,9 +265,7 @@ TEST_F(KernelsTest, MatMulOfEveryType) {
 }
 
 TEST_F(KernelsTest, RowsComeBackFromPackedMatrices) {
-  using enum TensorType;
-  for (TensorType type :
-       {kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K}) {
+  for (const TensorType type : WeightTypes()) {
     const int64_t columns = 256, rows = 20;
     const std::vector<uint8_t> bytes = RandomWeights(type, rows, columns, random_);
     auto w = PackedMatrix::Create(type, rows, columns, ActivationMode::kInt8);
@@ -279,8 +283,8 @@ TEST_F(KernelsTest, RowsComeBackFromPackedMatrices) {
 // A product in int8 stays near the exact one: guards against scalar and fast being wrong alike.
 TEST_F(KernelsTest, Int8ProductIsNearTheExactOne) {
   ThreadPool pool(1);
-  using enum TensorType;
-  for (TensorType type : {kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K}) {
+  for (const TensorType type : WeightTypes()) {
+    if (TraitsOf(type).block_elements == 1) continue;
     const int64_t columns = 512, rows = 16;
     const std::vector<uint8_t> bytes = RandomWeights(type, rows, columns, random_);
     const std::vector<float> x = Floats(columns);

@@ -9,6 +9,7 @@
 #include "engine/base/check.h"
 #include "engine/kernels/packed_block.h"
 #include "engine/kernels/packed_layout.h"
+#include "engine/kernels/packed_strip.h"
 #include "engine/quant/blocks.h"
 #include "engine/quant/dequantize.h"
 
@@ -276,6 +277,49 @@ void PackUnits(const uint8_t* file_rows, int64_t columns, uint8_t* group) {
   }
 }
 
+// --- Types that are codes and small integers: block by block, as the slow twin reads them
+// -----------
+
+template <typename Strip>
+uint8_t StoredCode(int weight) {
+  if constexpr (requires { Strip::kValues; }) return CodeOf<Strip>(weight);
+  return static_cast<uint8_t>(weight + Strip::kOffset);
+}
+
+// A strip's fields of four rows, from a byte for each weight.
+template <typename Strip>
+void StoreCodes(const uint8_t (&codes)[kLanes][kStripColumns], int row, Strip& strip) {
+  Words words[kStripColumns / 4];
+  TransposeWords(codes[0], kStripColumns, kStripColumns / 16, words);
+  if constexpr (requires { strip.nibbles; }) StoreNibbles(words, 0, row, strip.nibbles);
+  if constexpr (requires { strip.pairs; }) StorePairs(words, 0, row, strip.pairs);
+  if constexpr (requires { strip.bits; }) {
+    StoreBits(
+        words, requires { strip.pairs; } ? 2 : 0, row, strip.bits);
+  }
+}
+
+template <typename Unit>
+void PackIntegers(TensorType type, const uint8_t* file_rows, int64_t columns, uint8_t* group) {
+  const int64_t row_bytes = RowBytes(type, columns);
+  for (int64_t s = 0; s < columns / kStripColumns; ++s) {
+    Unit& unit = reinterpret_cast<Unit*>(group)[s / Unit::kStrips];
+    auto& strip = unit.strips[s % Unit::kStrips];
+    for (int row = 0; row < kRowGroup; row += kLanes) {
+      uint8_t codes[kLanes][kStripColumns];
+      for (int i = 0; i < kLanes; ++i) {
+        const PackedBlock block = ReadFileBlock(type, file_rows + (row + i) * row_bytes, s);
+        for (int c = 0; c < kStripColumns; ++c) {
+          codes[i][c] = StoredCode<typename Unit::Strip>(block.q[c]);
+        }
+        SetScales(block, row + i, strip);
+        SetScales(block, row + i, unit);
+      }
+      StoreCodes(codes, row, strip);
+    }
+  }
+}
+
 // --- Float formats: one weight after the other, 16 rows side by side ---------------------------
 
 template <typename Number>
@@ -361,7 +405,7 @@ void DequantizeGroup(TensorType type, const uint8_t* file_rows, int64_t columns,
 
 void PackGroup(TensorType type, PackedFormat format, const uint8_t* file_rows, int64_t columns,
                uint8_t* group) {
-  if (format == PackedFormat::kF32 && type != TensorType::kF32) {
+  if (format == PackedFormat::kF32 && type != TensorType::kF32) {  // F64 too: it is rounded
     return DequantizeGroup(type, file_rows, columns, group);
   }
   CHECK(format == PackedFormatOf(type));
@@ -391,6 +435,32 @@ void PackGroup(TensorType type, PackedFormat format, const uint8_t* file_rows, i
       return PackUnits<BlockQ5_K, UnitQ5_K>(file_rows, columns, group);
     case TensorType::kQ6_K:
       return PackUnits<BlockQ6_K, UnitQ6_K>(file_rows, columns, group);
+    case TensorType::kIQ1_S:
+    case TensorType::kIQ1_M:
+      return PackIntegers<UnitIQ1>(type, file_rows, columns, group);
+    case TensorType::kIQ2_XXS:
+    case TensorType::kIQ2_XS:
+    case TensorType::kIQ2_S:
+      return PackIntegers<UnitIQ2>(type, file_rows, columns, group);
+    case TensorType::kIQ3_XXS:
+      return PackIntegers<UnitIQ3_XXS>(type, file_rows, columns, group);
+    case TensorType::kIQ3_S:
+      return PackIntegers<UnitIQ3_S>(type, file_rows, columns, group);
+    case TensorType::kIQ4_NL:
+      return PackIntegers<UnitIQ4_NL>(type, file_rows, columns, group);
+    case TensorType::kIQ4_XS:
+      return PackIntegers<UnitIQ4_XS>(type, file_rows, columns, group);
+    case TensorType::kMXFP4:
+      return PackIntegers<UnitMXFP4>(type, file_rows, columns, group);
+    case TensorType::kNVFP4:
+      return PackIntegers<UnitNVFP4>(type, file_rows, columns, group);
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+      return PackIntegers<UnitTernary>(type, file_rows, columns, group);
+    case TensorType::kQ2_0:
+      return PackIntegers<UnitQ2_0>(type, file_rows, columns, group);
+    case TensorType::kQ1_0:
+      return PackIntegers<UnitQ1_0>(type, file_rows, columns, group);
     default:  // nothing multiplies with the others
       break;
   }

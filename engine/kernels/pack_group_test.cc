@@ -22,7 +22,15 @@ const Case kCases[] = {
     {TensorType::kQ5_1, {32, 64, 576}},     {TensorType::kQ8_0, {32, 64, 576}},
     {TensorType::kQ2_K, {256, 768}},        {TensorType::kQ3_K, {256, 768}},
     {TensorType::kQ4_K, {256, 768}},        {TensorType::kQ5_K, {256, 768}},
-    {TensorType::kQ6_K, {256, 768}},
+    {TensorType::kQ6_K, {256, 768}},        {TensorType::kIQ1_S, {256, 768}},
+    {TensorType::kIQ1_M, {256, 768}},       {TensorType::kIQ2_XXS, {256, 768}},
+    {TensorType::kIQ2_XS, {256, 768}},      {TensorType::kIQ2_S, {256, 768}},
+    {TensorType::kIQ3_XXS, {256, 768}},     {TensorType::kIQ3_S, {256, 768}},
+    {TensorType::kIQ4_NL, {32, 64, 576}},   {TensorType::kIQ4_XS, {256, 768}},
+    {TensorType::kMXFP4, {32, 64, 576}},    {TensorType::kNVFP4, {64, 576}},
+    {TensorType::kTQ1_0, {256, 768}},       {TensorType::kTQ2_0, {256, 768}},
+    {TensorType::kQ2_0, {64, 576}},         {TensorType::kQ1_0, {128, 640}},
+    {TensorType::kF64, {1, 7, 70, 256}},
 };
 
 void ExpectEqualToSlow(TensorType type, PackedFormat format, int64_t columns,

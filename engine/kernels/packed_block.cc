@@ -1,10 +1,10 @@
 #include "engine/kernels/packed_block.h"
 
-#include <type_traits>
-
 #include "engine/base/check.h"
 #include "engine/kernels/packed_layout.h"
+#include "engine/kernels/packed_strip.h"
 #include "engine/quant/half.h"
+#include "engine/quant/integer_block.h"
 
 namespace baton {
 namespace {
@@ -40,106 +40,67 @@ void SetPair(uint8_t (&pairs)[2][kQuadBytes], int row, int c, int value) {
 // The stored bits of a weight: the fields that a strip has, from the lowest bit up.
 template <typename Strip>
 int GetStored(const Strip& strip, int row, int c) {
-  if constexpr (requires { strip.quads; }) {
-    return strip.quads[QuadIndex(c)][QuadByte(row, c)];
-  } else {
-    int value = 0, shift = 0;
-    if constexpr (requires { strip.nibbles; }) {
-      value = GetNibble(strip.nibbles, row, c);
-      shift = 4;
-    }
-    if constexpr (requires { strip.pairs; }) {
-      value |= GetPair(strip.pairs, row, c) << shift;
-      shift += 2;
-    }
-    if constexpr (requires { strip.bits; }) value |= GetBit(strip.bits, row, c) << shift;
-    return value;
+  int value = 0, shift = 0;
+  if constexpr (requires { strip.nibbles; }) {
+    value = GetNibble(strip.nibbles, row, c);
+    shift = 4;
   }
+  if constexpr (requires { strip.pairs; }) {
+    value |= GetPair(strip.pairs, row, c) << shift;
+    shift += 2;
+  }
+  if constexpr (requires { strip.bits; }) value |= GetBit(strip.bits, row, c) << shift;
+  return value;
 }
 
 template <typename Strip>
 void SetStored(Strip& strip, int row, int c, int value) {
+  if constexpr (requires { strip.nibbles; }) {
+    SetNibble(strip.nibbles, row, c, value & 15);
+    value >>= 4;
+  }
+  if constexpr (requires { strip.pairs; }) {
+    SetPair(strip.pairs, row, c, value & 3);
+    value >>= 2;
+  }
+  if constexpr (requires { strip.bits; }) SetBit(strip.bits, row, c, value & 1);
+}
+
+// A weight as it is multiplied.
+template <typename Strip>
+int GetWeight(const Strip& strip, int row, int c) {
   if constexpr (requires { strip.quads; }) {
-    strip.quads[QuadIndex(c)][QuadByte(row, c)] = static_cast<int8_t>(value);
+    return strip.quads[QuadIndex(c)][QuadByte(row, c)];
+  } else if constexpr (requires { Strip::kValues; }) {
+    return Strip::kValues[GetStored(strip, row, c)];
   } else {
-    if constexpr (requires { strip.nibbles; }) {
-      SetNibble(strip.nibbles, row, c, value & 15);
-      value >>= 4;
-    }
-    if constexpr (requires { strip.pairs; }) {
-      SetPair(strip.pairs, row, c, value & 3);
-      value >>= 2;
-    }
-    if constexpr (requires { strip.bits; }) SetBit(strip.bits, row, c, value & 1);
+    return GetStored(strip, row, c) - Strip::kOffset;
   }
 }
 
-// Scales of one row, where the format has them; Scales is Unit or Strip.
-template <typename Scales>
-void GetScales(const Scales& from, int row, PackedBlock& block) {
-  if constexpr (requires { from.d; }) block.d = from.d[row];
-  if constexpr (requires { from.m; }) block.m = from.m[row];
-  if constexpr (requires { from.dmin; }) block.m = from.dmin[row];
-  if constexpr (requires { from.sub_scale; }) {
-    block.scale[0] = from.sub_scale[row];
-    block.min[0] = from.sub_min[row];
-  }
-  if constexpr (requires { from.sub; }) {
-    constexpr bool kHasMin = std::is_same_v<Scales, StripQ2_K>;
-    for (int h = 0; h < 2; ++h) {
-      block.scale[h] = kHasMin ? from.sub[h][row] & 15 : from.sub[h][row];
-      if (kHasMin) block.min[h] = from.sub[h][row] >> 4;
-    }
-  }
-}
-
-template <typename Scales>
-void SetScales(const PackedBlock& block, int row, Scales& to) {
-  if constexpr (requires { to.d; }) to.d[row] = block.d;
-  if constexpr (requires { to.m; }) to.m[row] = block.m;
-  if constexpr (requires { to.dmin; }) to.dmin[row] = block.m;
-  if constexpr (requires { to.sub_scale; }) {
-    to.sub_scale[row] = static_cast<uint8_t>(block.scale[0]);
-    to.sub_min[row] = static_cast<uint8_t>(block.min[0]);
-  }
-  if constexpr (requires { to.sub; }) {
-    using Byte = std::remove_reference_t<decltype(to.sub[0][0])>;
-    for (int h = 0; h < 2; ++h) {
-      to.sub[h][row] = static_cast<Byte>(block.scale[h] | block.min[h] << 4);
-    }
+template <typename Strip>
+void SetWeight(Strip& strip, int row, int c, int weight) {
+  if constexpr (requires { strip.quads; }) {
+    strip.quads[QuadIndex(c)][QuadByte(row, c)] = static_cast<int8_t>(weight);
+  } else if constexpr (requires { Strip::kValues; }) {
+    SetStored(strip, row, c, CodeOf<Strip>(weight));
+  } else {
+    SetStored(strip, row, c, weight + Strip::kOffset);
   }
 }
 
 // Calls visitor.template operator()<Unit>() for a quantized format.
+template <typename Visitor, typename First, typename... Rest>
+auto Visit(UnitList<First, Rest...>, int index, Visitor& visitor) {
+  if constexpr (sizeof...(Rest) > 0) {
+    if (index > 0) return Visit(UnitList<Rest...>(), index - 1, visitor);
+  }
+  CHECK(index == 0);
+  return visitor.template operator()<First>();
+}
 template <typename Visitor>
 auto Visit(PackedFormat format, Visitor visitor) {
-  switch (format) {
-    case PackedFormat::kQ4_0:
-      return visitor.template operator()<UnitQ4_0>();
-    case PackedFormat::kQ4_1:
-      return visitor.template operator()<UnitQ4_1>();
-    case PackedFormat::kQ5_0:
-      return visitor.template operator()<UnitQ5_0>();
-    case PackedFormat::kQ5_1:
-      return visitor.template operator()<UnitQ5_1>();
-    case PackedFormat::kQ8_0:
-      return visitor.template operator()<UnitQ8_0>();
-    case PackedFormat::kQ2_K:
-      return visitor.template operator()<UnitQ2_K>();
-    case PackedFormat::kQ3_K:
-      return visitor.template operator()<UnitQ3_K>();
-    case PackedFormat::kQ4_K:
-      return visitor.template operator()<UnitQ4_K>();
-    case PackedFormat::kQ5_K:
-      return visitor.template operator()<UnitQ5_K>();
-    case PackedFormat::kQ6_K:
-      return visitor.template operator()<UnitQ6_K>();
-    case PackedFormat::kF32:
-    case PackedFormat::kF16:
-    case PackedFormat::kBF16:
-      break;
-  }
-  CHECK(false);
+  return Visit(QuantUnits(), static_cast<int>(format) - kFloatFormatCount, visitor);
 }
 
 // --- From the file's blocks -----------------------------------------------------------------
@@ -255,6 +216,21 @@ PackedBlock ReadQ6_K(const uint8_t* bytes, int strip) {
   return block;
 }
 
+PackedBlock ReadIntegers(TensorType type, const uint8_t* bytes, int strip) {
+  const IntegerBlock from = ReadIntegerBlock(type, bytes, strip);
+  PackedBlock block = {};
+  for (int i = 0; i < 32; ++i) block.q[i] = from.q[i];
+  block.d = from.d[0];
+  Visit(PackedFormatOf(type), [&]<typename Unit>() {
+    if constexpr (RuleOf<Unit>() == Rule::kHalves) block.m = from.d[1];
+    if constexpr (RuleOf<Unit>() == Rule::kSub) {
+      for (int h = 0; h < 2; ++h) block.scale[h] = from.scale[h];
+    }
+    if constexpr (requires(typename Unit::Strip s) { s.scale; }) block.scale[0] = from.scale[0];
+  });
+  return block;
+}
+
 }  // namespace
 
 int64_t PackedUnitColumns(PackedFormat format) {
@@ -271,6 +247,7 @@ int64_t PackedUnitBytes(PackedFormat format) {
 PackedFormat PackedFormatOf(TensorType type) {
   switch (type) {
     case TensorType::kF32:
+    case TensorType::kF64:  // rounded at load
       return PackedFormat::kF32;
     case TensorType::kF16:
       return PackedFormat::kF16;
@@ -296,10 +273,46 @@ PackedFormat PackedFormatOf(TensorType type) {
       return PackedFormat::kQ5_K;
     case TensorType::kQ6_K:
       return PackedFormat::kQ6_K;
+    case TensorType::kIQ1_S:
+    case TensorType::kIQ1_M:
+      return PackedFormat::kIQ1;
+    case TensorType::kIQ2_XXS:
+    case TensorType::kIQ2_XS:
+    case TensorType::kIQ2_S:
+      return PackedFormat::kIQ2;
+    case TensorType::kIQ3_XXS:
+      return PackedFormat::kIQ3_XXS;
+    case TensorType::kIQ3_S:
+      return PackedFormat::kIQ3_S;
+    case TensorType::kIQ4_NL:
+      return PackedFormat::kIQ4_NL;
+    case TensorType::kIQ4_XS:
+      return PackedFormat::kIQ4_XS;
+    case TensorType::kMXFP4:
+      return PackedFormat::kMXFP4;
+    case TensorType::kNVFP4:
+      return PackedFormat::kNVFP4;
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+      return PackedFormat::kTernary;
+    case TensorType::kQ2_0:
+      return PackedFormat::kQ2_0;
+    case TensorType::kQ1_0:
+      return PackedFormat::kQ1_0;
     default:  // nothing multiplies with the others
       break;
   }
   CHECK(false);
+}
+
+float BlockScale(PackedFormat format, const PackedBlock& block) {
+  return Visit(format, [&]<typename Unit>() {
+    using Strip = typename Unit::Strip;
+    const float d = requires(Strip s) { s.d[0].bits; }
+    ? BFloat16ToFloat(block.d) : HalfToFloat(block.d);
+    if constexpr (requires { Strip::kScaleUnit; }) return d * Strip::kScaleUnit;
+    return d;
+  });
 }
 
 PackedBlock ReadPackedBlock(PackedFormat format, const uint8_t* group, int64_t strip, int row) {
@@ -308,7 +321,7 @@ PackedBlock ReadPackedBlock(PackedFormat format, const uint8_t* group, int64_t s
     const Unit& unit = reinterpret_cast<const Unit*>(group)[strip / Unit::kStrips];
     const auto& s = unit.strips[strip % Unit::kStrips];
     for (int c = 0; c < kStripColumns; ++c) {
-      block.q[c] = static_cast<int16_t>(GetStored(s, row, c) - s.kOffset);
+      block.q[c] = static_cast<int16_t>(GetWeight(s, row, c));
     }
     GetScales(s, row, block);
     GetScales(unit, row, block);
@@ -321,17 +334,16 @@ void WritePackedBlock(PackedFormat format, uint8_t* group, int64_t strip, int ro
   Visit(format, [=]<typename Unit>() {
     Unit& unit = reinterpret_cast<Unit*>(group)[strip / Unit::kStrips];
     auto& s = unit.strips[strip % Unit::kStrips];
-    for (int c = 0; c < kStripColumns; ++c) SetStored(s, row, c, block.q[c] + s.kOffset);
+    for (int c = 0; c < kStripColumns; ++c) SetWeight(s, row, c, block.q[c]);
     SetScales(block, row, s);
     SetScales(block, row, unit);
-    return 0;
   });
 }
 
 void DequantizePackedBlock(PackedFormat format, const PackedBlock& block, float* out) {
   // Every product below is exact in a float (a half has 11 bits, a sub-scale at most 8, q at most
   // 8), so only the final subtraction or sum rounds, as in the reference.
-  const float d = HalfToFloat(block.d);
+  const float d = BlockScale(format, block);
   const float m = HalfToFloat(block.m);
   for (int i = 0; i < 32; ++i) {
     const int h = i / 16;
@@ -350,7 +362,17 @@ void DequantizePackedBlock(PackedFormat format, const PackedBlock& block, float*
         break;
       case PackedFormat::kQ3_K:
       case PackedFormat::kQ6_K:
+      case PackedFormat::kIQ1:
+      case PackedFormat::kIQ2:
         out[i] = d * block.scale[h] * q;
+        break;
+      case PackedFormat::kIQ3_XXS:
+      case PackedFormat::kIQ3_S:
+      case PackedFormat::kIQ4_XS:
+        out[i] = d * block.scale[0] * q;
+        break;
+      case PackedFormat::kNVFP4:
+        out[i] = (h == 0 ? d : m) * q;
         break;
       default:
         out[i] = d * q;
@@ -385,10 +407,9 @@ PackedBlock ReadFileBlock(TensorType type, const uint8_t* row_bytes, int64_t str
       return ReadQ45_K(bytes, s, true);
     case TensorType::kQ6_K:
       return ReadQ6_K(bytes, s);
-    default:  // floats have no blocks
-      break;
+    default:
+      return ReadIntegers(type, bytes, s);
   }
-  CHECK(false);
 }
 
 }  // namespace baton

@@ -17,13 +17,20 @@ namespace baton {
 //   Q4_K Q5_K        d * scale[0] * q[i] - m * min[0]               (m is the file's dmin)
 //   Q3_K Q6_K        d * scale[i / 16] * q[i]
 //   Q2_K             d * scale[i / 16] * q[i] - m * min[i / 16]
+//   IQ1 IQ2          u * d * scale[i / 16] * q[i]          (u is 1/8)
+//   IQ3 IQ4_XS       u * d * scale[0] * q[i]               (u is 1/4 for IQ3_XXS, else 1)
+//   IQ4_NL Q1_0 Q2_0 ternary MXFP4   d * q[i]
+//   NVFP4            d * q[i] for i < 16, m * q[i] for the others
 struct PackedBlock {
   int16_t q[32];  // as multiplied: the type's offset is already subtracted
-  uint16_t d;     // half
+  uint16_t d;     // half; bfloat16 for MXFP4
   uint16_t m;     // half
   int scale[2];
   int min[2];
 };
+
+// The scale d of a block as a float, times u where the format has one.
+float BlockScale(PackedFormat format, const PackedBlock& block);
 
 inline bool IsFloatFormat(PackedFormat format) { return format <= PackedFormat::kBF16; }
 

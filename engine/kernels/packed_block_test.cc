@@ -1,5 +1,6 @@
 #include "engine/kernels/packed_block.h"
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -10,9 +11,13 @@
 namespace baton {
 namespace {
 
-constexpr TensorType kQuantized[] = {
-    TensorType::kQ4_0, TensorType::kQ4_1, TensorType::kQ5_0, TensorType::kQ5_1, TensorType::kQ8_0,
-    TensorType::kQ2_K, TensorType::kQ3_K, TensorType::kQ4_K, TensorType::kQ5_K, TensorType::kQ6_K};
+std::vector<TensorType> QuantizedTypes() {
+  std::vector<TensorType> types;
+  for (const TypeTraits& traits : AllTypeTraits()) {
+    if (traits.is_weight && traits.block_elements > 1) types.push_back(traits.type);
+  }
+  return types;
+}
 
 // Random bytes are blocks of every type, but for scales that are no numbers: those become zero.
 std::vector<uint8_t> RandomRow(TensorType type, int64_t columns, std::mt19937& random) {
@@ -20,7 +25,8 @@ std::vector<uint8_t> RandomRow(TensorType type, int64_t columns, std::mt19937& r
   do {
     for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
     while (const auto bad = FindNonFinite(type, bytes.data(), columns)) {
-      bytes[bad->byte] = bytes[bad->byte + 1] = 0;
+      const size_t field_bytes = type == TensorType::kIQ1_M ? 8 : 2;
+      std::fill_n(bytes.begin() + bad->byte, field_bytes, 0);
     }
   } while (bytes.empty());
   return bytes;
@@ -28,7 +34,7 @@ std::vector<uint8_t> RandomRow(TensorType type, int64_t columns, std::mt19937& r
 
 TEST(PackedBlockTest, FileBlockToFloatsEqualsDequantize) {
   std::mt19937 random(1);
-  for (TensorType type : kQuantized) {
+  for (TensorType type : QuantizedTypes()) {
     const int64_t columns = 512;
     const std::vector<uint8_t> row = RandomRow(type, columns, random);
     std::vector<float> expected(columns), actual(columns);
@@ -43,7 +49,7 @@ TEST(PackedBlockTest, FileBlockToFloatsEqualsDequantize) {
 
 TEST(PackedBlockTest, WrittenBlocksReadBack) {
   std::mt19937 random(2);
-  for (TensorType type : kQuantized) {
+  for (TensorType type : QuantizedTypes()) {
     const PackedFormat format = PackedFormatOf(type);
     const int64_t columns = 512;
     std::vector<uint8_t> group(columns / PackedUnitColumns(format) * PackedUnitBytes(format));

@@ -371,8 +371,10 @@ TEST(ModelSpecTest, NormsMustBeFloats) {
   TestHeader header;
   header.Layer(1, "attn_norm").type = TensorType::kF16;
   EXPECT_TRUE(header.Read().ok()) << header.Error();
+  header.Layer(1, "attn_norm").type = TensorType::kF64;
+  EXPECT_TRUE(header.Read().ok()) << header.Error();
   header.Layer(1, "attn_norm").type = TensorType::kQ8_0;
-  EXPECT_THAT(header.Error(), HasSubstr("has type Q8_0, expected F32, F16 or BF16"));
+  EXPECT_THAT(header.Error(), HasSubstr("has type Q8_0, expected F32, F64, F16 or BF16"));
 }
 
 TEST(ModelSpecTest, MatricesAreOfTypesThatCanBeMultiplied) {
@@ -381,6 +383,12 @@ TEST(ModelSpecTest, MatricesAreOfTypesThatCanBeMultiplied) {
   EXPECT_EQ(header.Read().status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(header.Error(), HasSubstr("tensor blk.1.attn_q.weight has type I8, expected one of "
                                         "F32, F16, Q4_0,"));
+}
+
+TEST(ModelSpecTest, ScalesOfWholeTensorsAreRefused) {
+  TestHeader header;
+  header.Layer(1, "attn_q", ".scale") = {{1}};
+  EXPECT_THAT(header.Error(), HasSubstr("tensor blk.1.attn_q.scale is not supported"));
 }
 
 TEST(ModelSpecTest, VocabularyMustAgreeWithTheTokenizer) {

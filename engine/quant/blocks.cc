@@ -27,4 +27,17 @@ void PackQ4KScales(const uint8_t scales[8], const uint8_t mins[8], uint8_t packe
   }
 }
 
+uint16_t UnpackIQ1MScale(const uint8_t scales[8]) {
+  int d = 0;
+  for (int i = 0; i < 4; ++i) d |= (scales[2 * i + 1] >> 4) << (4 * i);
+  return static_cast<uint16_t>(d);
+}
+
+void PackIQ1MScale(uint16_t d, uint8_t scales[8]) {
+  for (int i = 0; i < 4; ++i) {
+    const int nibble = (d >> (4 * i)) & 15;
+    scales[2 * i + 1] = static_cast<uint8_t>((scales[2 * i + 1] & 15) | nibble << 4);
+  }
+}
+
 }  // namespace baton

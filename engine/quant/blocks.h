@@ -17,6 +17,11 @@ struct BlockF32 {
   uint8_t value[4];
 };
 
+struct BlockF64 {
+  static constexpr uint32_t kElements = 1;
+  uint8_t value[8];
+};
+
 struct BlockF16 {
   static constexpr uint32_t kElements = 1;
   uint8_t value[2];
@@ -162,11 +167,154 @@ struct BlockQ6_K {
   uint8_t d[2];
 };
 
+// The types below keep small integers. An index or a code stands for a vector or a value of
+// codebooks.h; g[i] is the integer that weight i's code stands for. A sign is a set bit for minus.
+
+// w = d * values[q], values of kValuesIQ4; q as in Q4_0.
+struct BlockIQ4_NL {
+  static constexpr uint32_t kElements = 32;
+  uint8_t d[2];
+  uint8_t qs[16];
+};
+
+// w = d * (s[r] - 32) * values[q], run r = i / 32: each 16 bytes of qs are a run as in IQ4_NL.
+// Bits 0-3 of s[r] are a nibble of scales_l, low first; bits 4-5 a pair of scales_h, low first.
+struct BlockIQ4_XS {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t scales_h[2];
+  uint8_t scales_l[4];
+  uint8_t qs[128];
+};
+
+// w = d * (2 s[r] + 1) / 8 * g, run r = i / 32. A run is eight bytes: four indices into
+// kGridIQ2_XXS, then 32 bits with four times seven signs of a vector, low first, and s[r] on top.
+// The eighth sign of a vector makes their number even.
+struct BlockIQ2_XXS {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[64];
+};
+
+// w = d * (2 s[h] + 1) / 8 * g, h = i / 16: s[h] is a nibble of scales, low first. Two bytes of qs
+// are a vector: nine bits of an index into kGridIQ2_XS, and seven signs as in IQ2_XXS.
+struct BlockIQ2_XS {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[64];
+  uint8_t scales[8];
+};
+
+// w as in IQ2_XS. Vector v = i / 8 has the index into kGridIQ2_S in qs[v], bits 8-9 of it in bit
+// pair v % 4 of qh[v / 4], and the eight signs in signs[v].
+struct BlockIQ2_S {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[32];
+  uint8_t signs[32];
+  uint8_t qh[8];
+  uint8_t scales[8];
+};
+
+// w = d * (2 s[r] + 1) / 4 * g, run r = i / 32. qs has the index into kGridIQ3_XXS of each four
+// weights; signs_scales, of each run, the 32 bits of signs and scale of IQ2_XXS.
+struct BlockIQ3_XXS {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[64];
+  uint8_t signs_scales[32];
+};
+
+// w = d * (2 s[r] + 1) * g, run r = i / 32: s[r] is a nibble of scales, low first. Vector v = i / 4
+// has the index into kGridIQ3_S in qs[v], bit 8 of it in bit v % 8 of qh[v / 8]; eight signs a
+// byte.
+struct BlockIQ3_S {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[64];
+  uint8_t qh[8];
+  uint8_t signs[32];
+  uint8_t scales[4];
+};
+
+// w = d * (2 s[r] + 1) * (g + shift[r]), run r = i / 32. Vector v = i / 8 has the index into
+// kGridIQ1_S in qs[v]. Two bytes of qh are a run: bits 8-10 of four indices, low first, then the
+// three of s[r], then the sign of the shift, which is 1/8 or -1/8.
+struct BlockIQ1_S {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t d[2];
+  uint8_t qs[32];
+  uint8_t qh[16];
+};
+
+// w = d * (2 s[h] + 1) * (g + shift[v]), half run h = i / 16, vector v = i / 8. Nibble v of qh, low
+// first, has bits 8-10 of the index and the sign of the shift. Each two bytes of scales have four
+// times three bits of s, low first, and on top four bits of the half d, low first.
+struct BlockIQ1_M {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t qs[32];
+  uint8_t qh[16];
+  uint8_t scales[8];
+};
+
+// w = d * (q - 1), q of 0, 1, 2: a byte holds the digits of a number in base 3 as a fraction of
+// 256, the highest first. The digits of a byte are a run's length of weights apart: bytes 0-31 of
+// qs make five runs of 32, the other 16 five runs of 16, and qh four runs of 4.
+struct BlockTQ1_0 {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t qs[48];
+  uint8_t qh[4];
+  uint8_t d[2];
+};
+
+// w = d * (q - 1); q as in Q2_K.
+struct BlockTQ2_0 {
+  static constexpr uint32_t kElements = kSuperBlock;
+  uint8_t qs[64];
+  uint8_t d[2];
+};
+
+// w = 2^(e - 128) * values[q], values of kValuesFP4; q as in Q4_0.
+struct BlockMXFP4 {
+  static constexpr uint32_t kElements = 32;
+  uint8_t e;
+  uint8_t qs[16];
+};
+
+// w = d[h] / 2 * values[q], h = i / 16, values of kValuesFP4. d[h] is a float of four exponent bits
+// (bias 7) and three mantissa bits; 0x7F is 0, the highest bit means nothing. Each eight bytes of
+// qs are a group of 16: their low nibbles, then their high ones.
+struct BlockNVFP4 {
+  static constexpr uint32_t kElements = 64;
+  uint8_t d[4];
+  uint8_t qs[32];
+};
+
+// w = d where bit i of qs is set, else -d.
+struct BlockQ1_0 {
+  static constexpr uint32_t kElements = 128;
+  uint8_t d[2];
+  uint8_t qs[16];
+};
+
+// w = d * (q - 1); each byte of qs has four q, low first.
+struct BlockQ2_0 {
+  static constexpr uint32_t kElements = 64;
+  uint8_t d[2];
+  uint8_t qs[16];
+};
+
 // Any other size would mean padding.
 static_assert(sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20 && sizeof(BlockQ5_0) == 22 &&
               sizeof(BlockQ5_1) == 24 && sizeof(BlockQ8_0) == 34);
 static_assert(sizeof(BlockQ2_K) == 84 && sizeof(BlockQ3_K) == 110 && sizeof(BlockQ4_K) == 144 &&
               sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210);
+static_assert(sizeof(BlockIQ2_XXS) == 66 && sizeof(BlockIQ2_XS) == 74 && sizeof(BlockIQ2_S) == 82 &&
+              sizeof(BlockIQ3_XXS) == 98 && sizeof(BlockIQ3_S) == 110);
+static_assert(sizeof(BlockIQ1_S) == 50 && sizeof(BlockIQ1_M) == 56 && sizeof(BlockIQ4_NL) == 18 &&
+              sizeof(BlockIQ4_XS) == 136);
+static_assert(sizeof(BlockTQ1_0) == 54 && sizeof(BlockTQ2_0) == 66 && sizeof(BlockMXFP4) == 17 &&
+              sizeof(BlockNVFP4) == 36 && sizeof(BlockQ1_0) == 18 && sizeof(BlockQ2_0) == 18);
 
 // Sixteen scales of six bits. Low nibbles of bytes 0-7 are bits 0-3 of scales 0-7, high nibbles
 // those of scales 8-15; bit pair p of byte 8 + i is bits 4-5 of scale 4p + i. Stored plus 32.
@@ -177,6 +325,10 @@ void UnpackQ3KScales(const uint8_t packed[12], int8_t scales[16]);
 // nibble of byte 8 + i, and their bits 4-5 in the top two bits of bytes i and 4 + i.
 void UnpackQ4KScales(const uint8_t packed[12], uint8_t scales[8], uint8_t mins[8]);
 void PackQ4KScales(const uint8_t scales[8], const uint8_t mins[8], uint8_t packed[12]);
+
+// The bits of the half d of IQ1_M, and the inverse, which leaves the other bits as they are.
+uint16_t UnpackIQ1MScale(const uint8_t scales[8]);
+void PackIQ1MScale(uint16_t d, uint8_t scales[8]);
 
 }  // namespace baton
 

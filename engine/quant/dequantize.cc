@@ -8,6 +8,7 @@
 #include "engine/base/check.h"
 #include "engine/quant/blocks.h"
 #include "engine/quant/half.h"
+#include "engine/quant/integer_block.h"
 
 namespace baton {
 namespace {
@@ -140,6 +141,11 @@ void Expand(const BlockQ6_K& block, float* out) {
   }
 }
 
+void Expand(const BlockF64& block, float* out) {
+  const uint64_t bits = LoadU32(block.value) | uint64_t{LoadU32(block.value + 4)} << 32;
+  *out = static_cast<float>(std::bit_cast<double>(bits));
+}
+
 template <typename Block>
 void ExpandAll(const uint8_t* blocks, size_t block_count, float* out) {
   const auto* block = reinterpret_cast<const Block*>(blocks);
@@ -159,7 +165,34 @@ void ExpandHalves(const uint8_t* blocks, size_t block_count, float* out) {
   }
 }
 
-enum class FloatFormat { kNone, kF32, kF16, kBF16 };
+template <TensorType type>
+void ExpandIntegers(const uint8_t* blocks, size_t block_count, float* out) {
+  const TypeTraits& traits = TraitsOf(type);
+  const float unit = ScaleUnit(type);
+  const int run_count = static_cast<int>(traits.block_elements / 32);
+  for (size_t b = 0; b < block_count; ++b, blocks += traits.block_bytes) {
+    for (int run = 0; run < run_count; ++run, out += 32) {
+      const IntegerBlock block = ReadIntegerBlock(type, blocks, run);
+      for (int i = 0; i < 32; ++i) {
+        const uint16_t bits = block.d[i / 16];
+        const float d = type == TensorType::kMXFP4 ? BFloat16ToFloat(bits) : HalfToFloat(bits);
+        // In the order of the reference, which the sign of a zero depends on.
+        out[i] =
+            d * unit * static_cast<float>(block.scale[i / 16]) * static_cast<float>(block.q[i]);
+      }
+    }
+  }
+}
+
+enum class FloatFormat {
+  kNone,
+  kF32,
+  kF64,  // where it is to become a float
+  kF16,
+  kBF16,
+  kE8M0,     // the exponent of MXFP4
+  kScatter,  // the half of IQ1_M
+};
 
 // A floating-point number inside a block.
 struct FloatField {
@@ -201,6 +234,27 @@ constexpr Decoder kDecoders[] = {
     {TensorType::kQ4_K, ExpandAll<BlockQ4_K>, {ScaleD<BlockQ4_K>(), ScaleDmin<BlockQ4_K>()}},
     {TensorType::kQ5_K, ExpandAll<BlockQ5_K>, {ScaleD<BlockQ5_K>(), ScaleDmin<BlockQ5_K>()}},
     {TensorType::kQ6_K, ExpandAll<BlockQ6_K>, {ScaleD<BlockQ6_K>()}},
+    {TensorType::kF64, ExpandAll<BlockF64>, {{"weight", 0, FloatFormat::kF64}}},
+    {TensorType::kIQ1_S, ExpandIntegers<TensorType::kIQ1_S>, {ScaleD<BlockIQ1_S>()}},
+    {TensorType::kIQ1_M,
+     ExpandIntegers<TensorType::kIQ1_M>,
+     {{"scale d", offsetof(BlockIQ1_M, scales), FloatFormat::kScatter}}},
+    {TensorType::kIQ2_XXS, ExpandIntegers<TensorType::kIQ2_XXS>, {ScaleD<BlockIQ2_XXS>()}},
+    {TensorType::kIQ2_XS, ExpandIntegers<TensorType::kIQ2_XS>, {ScaleD<BlockIQ2_XS>()}},
+    {TensorType::kIQ2_S, ExpandIntegers<TensorType::kIQ2_S>, {ScaleD<BlockIQ2_S>()}},
+    {TensorType::kIQ3_XXS, ExpandIntegers<TensorType::kIQ3_XXS>, {ScaleD<BlockIQ3_XXS>()}},
+    {TensorType::kIQ3_S, ExpandIntegers<TensorType::kIQ3_S>, {ScaleD<BlockIQ3_S>()}},
+    {TensorType::kIQ4_NL, ExpandIntegers<TensorType::kIQ4_NL>, {ScaleD<BlockIQ4_NL>()}},
+    {TensorType::kIQ4_XS, ExpandIntegers<TensorType::kIQ4_XS>, {ScaleD<BlockIQ4_XS>()}},
+    {TensorType::kTQ1_0, ExpandIntegers<TensorType::kTQ1_0>, {ScaleD<BlockTQ1_0>()}},
+    {TensorType::kTQ2_0, ExpandIntegers<TensorType::kTQ2_0>, {ScaleD<BlockTQ2_0>()}},
+    {TensorType::kQ1_0, ExpandIntegers<TensorType::kQ1_0>, {ScaleD<BlockQ1_0>()}},
+    {TensorType::kQ2_0, ExpandIntegers<TensorType::kQ2_0>, {ScaleD<BlockQ2_0>()}},
+    {TensorType::kMXFP4,
+     ExpandIntegers<TensorType::kMXFP4>,
+     {{"scale e", offsetof(BlockMXFP4, e), FloatFormat::kE8M0}}},
+    // No bit pattern of an NVFP4 block is anything but a number.
+    {TensorType::kNVFP4, ExpandIntegers<TensorType::kNVFP4>, {}},
 };
 
 const Decoder& DecoderOf(TensorType type) {
@@ -215,11 +269,25 @@ size_t CountBlocks(const TypeTraits& traits, size_t elements) {
   return elements / traits.block_elements;
 }
 
+// Weights of MXFP4 are up to six times 2^(e - 127): beyond this exponent they overflow.
+constexpr uint8_t kMostE8M0 = 252;
+
 template <FloatFormat format>
 float LoadFloat(const uint8_t* bytes) {
   if constexpr (format == FloatFormat::kF32) return std::bit_cast<float>(LoadU32(bytes));
+  if constexpr (format == FloatFormat::kF64) {
+    float value;
+    Expand(*reinterpret_cast<const BlockF64*>(bytes), &value);
+    return value;
+  }
   if constexpr (format == FloatFormat::kF16) return LoadHalf(bytes);
   if constexpr (format == FloatFormat::kBF16) return BFloat16ToFloat(LoadU16(bytes));
+  if constexpr (format == FloatFormat::kE8M0) {
+    // 255 is no number; what it says of the others is whether they serve.
+    if (*bytes == 255) return std::nanf("");
+    return *bytes > kMostE8M0 ? INFINITY : 1.0f;
+  }
+  if constexpr (format == FloatFormat::kScatter) return HalfToFloat(UnpackIQ1MScale(bytes));
 }
 
 // The integer that holds a number of this format, and the bits of its exponent: the number is
@@ -238,9 +306,16 @@ struct FloatBits<FloatFormat::kF32> {
 };
 
 template <FloatFormat format>
+constexpr bool HasFloatBits() {
+  return format == FloatFormat::kF32 || format == FloatFormat::kF16 || format == FloatFormat::kBF16;
+}
+
+template <FloatFormat format>
 bool IsFinite(const uint8_t* bytes) {
   using Bits = FloatBits<format>;
-  if constexpr (format == FloatFormat::kF32) {
+  if constexpr (!HasFloatBits<format>()) {
+    return std::isfinite(LoadFloat<format>(bytes));
+  } else if constexpr (format == FloatFormat::kF32) {
     return (LoadU32(bytes) & Bits::kExponent) != Bits::kExponent;
   } else {
     return (LoadU16(bytes) & Bits::kExponent) != Bits::kExponent;
@@ -271,8 +346,10 @@ template <FloatFormat format>
 size_t FirstNonFinite(const uint8_t* blocks, size_t block_count, size_t block_bytes,
                       size_t offset) {
   size_t b = 0;
-  if (block_bytes == sizeof(typename FloatBits<format>::Type)) {
-    while (b + kRun <= block_count && IsFiniteRun<format>(blocks + b * block_bytes)) b += kRun;
+  if constexpr (HasFloatBits<format>()) {
+    if (block_bytes == sizeof(typename FloatBits<format>::Type)) {
+      while (b + kRun <= block_count && IsFiniteRun<format>(blocks + b * block_bytes)) b += kRun;
+    }
   }
   while (b < block_count && IsFinite<format>(blocks + b * block_bytes + offset)) ++b;
   return b;
@@ -291,6 +368,27 @@ std::optional<NonFinite> FindInField(const FloatField& field, const uint8_t* blo
   const size_t byte = block * block_bytes + field.offset;
   return NonFinite{block, byte,
                    std::string(field.what) + Describe(LoadFloat<format>(blocks + byte))};
+}
+
+std::optional<NonFinite> FindInField(const FloatField& field, const uint8_t* blocks,
+                                     size_t block_count, size_t block_bytes) {
+  switch (field.format) {
+    case FloatFormat::kNone:
+      return std::nullopt;
+    case FloatFormat::kF32:
+      return FindInField<FloatFormat::kF32>(field, blocks, block_count, block_bytes);
+    case FloatFormat::kF64:
+      return FindInField<FloatFormat::kF64>(field, blocks, block_count, block_bytes);
+    case FloatFormat::kF16:
+      return FindInField<FloatFormat::kF16>(field, blocks, block_count, block_bytes);
+    case FloatFormat::kBF16:
+      return FindInField<FloatFormat::kBF16>(field, blocks, block_count, block_bytes);
+    case FloatFormat::kE8M0:
+      return FindInField<FloatFormat::kE8M0>(field, blocks, block_count, block_bytes);
+    case FloatFormat::kScatter:
+      return FindInField<FloatFormat::kScatter>(field, blocks, block_count, block_bytes);
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -314,20 +412,8 @@ std::optional<NonFinite> FindNonFinite(TensorType type, const uint8_t* blocks, s
   size_t block_count = CountBlocks(traits, elements);
   std::optional<NonFinite> first;
   for (const FloatField& field : DecoderOf(type).fields) {
-    std::optional<NonFinite> found;
-    switch (field.format) {
-      case FloatFormat::kNone:
-        break;
-      case FloatFormat::kF32:
-        found = FindInField<FloatFormat::kF32>(field, blocks, block_count, traits.block_bytes);
-        break;
-      case FloatFormat::kF16:
-        found = FindInField<FloatFormat::kF16>(field, blocks, block_count, traits.block_bytes);
-        break;
-      case FloatFormat::kBF16:
-        found = FindInField<FloatFormat::kBF16>(field, blocks, block_count, traits.block_bytes);
-        break;
-    }
+    const std::optional<NonFinite> found =
+        FindInField(field, blocks, block_count, traits.block_bytes);
     if (!found) continue;
     // Only an earlier block can beat this one: fields are listed in the order of their bytes.
     block_count = found->block;

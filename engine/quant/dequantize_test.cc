@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/quant/blocks.h"
 #include "engine/quant/dequantize_test_vectors.h"
 #include "engine/quant/half.h"
 #include "gtest/gtest.h"
@@ -60,6 +61,12 @@ constexpr Field kHalfFields[] = {
     {TensorType::kQ3_K, 108, "scale d"},  {TensorType::kQ4_K, 0, "scale d"},
     {TensorType::kQ4_K, 2, "scale dmin"}, {TensorType::kQ5_K, 0, "scale d"},
     {TensorType::kQ5_K, 2, "scale dmin"}, {TensorType::kQ6_K, 208, "scale d"},
+    {TensorType::kIQ1_S, 0, "scale d"},   {TensorType::kIQ2_XXS, 0, "scale d"},
+    {TensorType::kIQ2_XS, 0, "scale d"},  {TensorType::kIQ2_S, 0, "scale d"},
+    {TensorType::kIQ3_XXS, 0, "scale d"}, {TensorType::kIQ3_S, 0, "scale d"},
+    {TensorType::kIQ4_NL, 0, "scale d"},  {TensorType::kIQ4_XS, 0, "scale d"},
+    {TensorType::kTQ1_0, 52, "scale d"},  {TensorType::kTQ2_0, 64, "scale d"},
+    {TensorType::kQ1_0, 0, "scale d"},    {TensorType::kQ2_0, 0, "scale d"},
 };
 
 TEST(DequantizeTest, EveryHalfIsAsHalfToFloatSays) {
@@ -117,6 +124,34 @@ TEST(FindNonFiniteTest, FindsFloatsAndBFloats) {
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->byte, 4u);
   EXPECT_EQ(found->what, "weight is nan");
+}
+
+TEST(FindNonFiniteTest, FindsExponentsScatteredHalvesAndDoubles) {
+  std::vector<uint8_t> mxfp4(3 * 17, 0x77);
+  mxfp4[17] = 252;
+  EXPECT_FALSE(FindNonFinite(TensorType::kMXFP4, mxfp4.data(), 96).has_value());
+  mxfp4[34] = 253;
+  auto found = FindNonFinite(TensorType::kMXFP4, mxfp4.data(), 96);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->byte, 34u);
+  EXPECT_EQ(found->what, "scale e is inf");
+  mxfp4[17] = 255;
+  EXPECT_EQ(FindNonFinite(TensorType::kMXFP4, mxfp4.data(), 96)->what, "scale e is nan");
+
+  std::vector<uint8_t> iq1_m(2 * 56, 0x7B);
+  EXPECT_FALSE(FindNonFinite(TensorType::kIQ1_M, iq1_m.data(), 512).has_value());
+  PackIQ1MScale(0xFC00, &iq1_m[56 + 48]);
+  found = FindNonFinite(TensorType::kIQ1_M, iq1_m.data(), 512);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->block, 1u);
+  EXPECT_EQ(found->byte, 56u + 48u);
+  EXPECT_EQ(found->what, "scale d is -inf");
+
+  const double doubles[] = {1.0, 3e38, 4e38};
+  found = FindNonFinite(TensorType::kF64, reinterpret_cast<const uint8_t*>(doubles), 3);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->byte, 16u);
+  EXPECT_EQ(found->what, "weight is inf");
 }
 
 // Long rows of floats are scanned in runs: a bad one is found wherever it is.

@@ -15,6 +15,9 @@ constexpr FileType Plain(const char* name, uint32_t id, TensorType type, TensorT
   return {name, id, type, output, type, type};
 }
 
+// What general.file_type is where it was not written down: F64 has no id.
+constexpr uint32_t kNoFileType = 1024;
+
 constexpr FileType kFileTypes[] = {
     Plain("F32", 0, TensorType::kF32, TensorType::kF32),
     Plain("F16", 1, TensorType::kF16, TensorType::kF16),
@@ -29,6 +32,21 @@ constexpr FileType kFileTypes[] = {
     Plain("Q4_K", 14, TensorType::kQ4_K, TensorType::kQ6_K),
     Plain("Q5_K", 16, TensorType::kQ5_K, TensorType::kQ6_K),
     Plain("Q6_K", 18, TensorType::kQ6_K, TensorType::kQ6_K),
+    Plain("IQ1_S", 24, TensorType::kIQ1_S, TensorType::kQ6_K),
+    Plain("IQ1_M", 31, TensorType::kIQ1_M, TensorType::kQ6_K),
+    Plain("IQ2_XXS", 19, TensorType::kIQ2_XXS, TensorType::kQ6_K),
+    Plain("IQ2_XS", 20, TensorType::kIQ2_XS, TensorType::kQ6_K),
+    Plain("IQ2_S", 28, TensorType::kIQ2_S, TensorType::kQ6_K),
+    Plain("IQ3_XXS", 23, TensorType::kIQ3_XXS, TensorType::kQ6_K),
+    Plain("IQ3_S", 26, TensorType::kIQ3_S, TensorType::kQ6_K),
+    Plain("IQ4_NL", 25, TensorType::kIQ4_NL, TensorType::kQ6_K),
+    Plain("IQ4_XS", 30, TensorType::kIQ4_XS, TensorType::kQ6_K),
+    Plain("TQ1_0", 36, TensorType::kTQ1_0, TensorType::kQ6_K),
+    Plain("TQ2_0", 37, TensorType::kTQ2_0, TensorType::kQ6_K),
+    Plain("MXFP4", 38, TensorType::kMXFP4, TensorType::kQ8_0),
+    Plain("NVFP4", 39, TensorType::kNVFP4, TensorType::kQ8_0),
+    Plain("Q1_0", 40, TensorType::kQ1_0, TensorType::kQ6_K),
+    Plain("Q2_0", 41, TensorType::kQ2_0, TensorType::kQ6_K),
     {"Q4_K_M", 15, TensorType::kQ4_K, TensorType::kQ6_K, TensorType::kQ5_K, TensorType::kQ6_K},
     {"Q5_K_M", 17, TensorType::kQ5_K, TensorType::kQ6_K, TensorType::kQ6_K, TensorType::kQ6_K},
 };
@@ -71,6 +89,18 @@ TensorType SmallerBlocks(TensorType type) {
       return TensorType::kQ5_1;
     case TensorType::kQ6_K:
       return TensorType::kQ8_0;
+    case TensorType::kIQ1_S:
+    case TensorType::kIQ1_M:
+    case TensorType::kIQ2_XXS:
+    case TensorType::kIQ2_XS:
+    case TensorType::kIQ2_S:
+    case TensorType::kIQ3_XXS:
+    case TensorType::kIQ3_S:
+    case TensorType::kIQ4_XS:
+      return TensorType::kIQ4_NL;
+    case TensorType::kTQ1_0:
+    case TensorType::kTQ2_0:
+      return TensorType::kQ4_0;
     default:
       return TensorType::kF16;
   }
@@ -88,9 +118,9 @@ const FileType* FindFileType(absl::string_view name) {
 }
 
 FileType PureFileType(TensorType type) {
-  const FileType* file_type = FindFileType(TraitsOf(type).name);
-  CHECK(file_type != nullptr);
-  return Plain(file_type->name, file_type->id, type, type);
+  const char* name = TraitsOf(type).name;
+  const FileType* file_type = FindFileType(name);
+  return Plain(name, file_type != nullptr ? file_type->id : kNoFileType, type, type);
 }
 
 bool IsQuantizable(absl::string_view name, int dim_count) {

@@ -42,6 +42,11 @@ void Compress(const float* weights, BlockF32& block) {
   StoreU32(std::bit_cast<uint32_t>(*weights), block.value);
 }
 
+void Compress(const float* weights, BlockF64& block) {
+  const uint64_t bits = std::bit_cast<uint64_t>(double{*weights});
+  for (int i = 0; i < 8; ++i) block.value[i] = static_cast<uint8_t>(bits >> (8 * i));
+}
+
 void Compress(const float* weights, BlockF16& block) {
   StoreU16(FloatToHalf(*weights), block.value);
 }
@@ -349,16 +354,17 @@ struct Encoder {
 };
 
 constexpr Encoder kEncoders[] = {
-    {TensorType::kF32, CompressAll<BlockF32>},   {TensorType::kF16, CompressAll<BlockF16>},
-    {TensorType::kBF16, CompressAll<BlockBF16>}, {TensorType::kQ4_0, CompressAll<BlockQ4_0>},
-    {TensorType::kQ4_1, CompressAll<BlockQ4_1>}, {TensorType::kQ5_0, CompressAll<BlockQ5_0>},
-    {TensorType::kQ5_1, CompressAll<BlockQ5_1>}, {TensorType::kQ8_0, CompressAll<BlockQ8_0>},
-    {TensorType::kQ4_K, CompressAll<BlockQ4_K>}, {TensorType::kQ5_K, CompressAll<BlockQ5_K>},
-    {TensorType::kQ6_K, CompressAll<BlockQ6_K>},
+    {TensorType::kF32, CompressAll<BlockF32>},   {TensorType::kF64, CompressAll<BlockF64>},
+    {TensorType::kF16, CompressAll<BlockF16>},   {TensorType::kBF16, CompressAll<BlockBF16>},
+    {TensorType::kQ4_0, CompressAll<BlockQ4_0>}, {TensorType::kQ4_1, CompressAll<BlockQ4_1>},
+    {TensorType::kQ5_0, CompressAll<BlockQ5_0>}, {TensorType::kQ5_1, CompressAll<BlockQ5_1>},
+    {TensorType::kQ8_0, CompressAll<BlockQ8_0>}, {TensorType::kQ4_K, CompressAll<BlockQ4_K>},
+    {TensorType::kQ5_K, CompressAll<BlockQ5_K>}, {TensorType::kQ6_K, CompressAll<BlockQ6_K>},
 };
 
 float LargestWeight(TensorType type) {
-  if (type == TensorType::kF32) return std::numeric_limits<float>::max();
+  if (type == TensorType::kF32 || type == TensorType::kF64)
+    return std::numeric_limits<float>::max();
   if (type == TensorType::kBF16) return 0x1.FEp127f;
   return kLargestHalf;
 }

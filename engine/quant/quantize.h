@@ -13,7 +13,7 @@
 
 namespace baton {
 
-// False for Q2_K and Q3_K, which are read only.
+// False for Q2_K, Q3_K and the types of integer_block.h, which are read only.
 bool CanQuantize(TensorType type);
 
 // Index of the first weight that a type cannot hold: one that is NaN or infinite, or beyond the

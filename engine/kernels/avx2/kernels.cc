@@ -3,6 +3,8 @@
 // CPUs without AVX2.
 #include "engine/kernels/avx2/kernels.h"
 
+#include <array>
+
 #include "engine/kernels/avx2/f32x16.h"
 #include "engine/kernels/avx2/probe.h"
 #include "engine/kernels/avx2/quant_matmul.h"
@@ -61,6 +63,12 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   }
 }
 
+template <typename... Units>
+constexpr std::array<MatMulFunction, kPackedFormatCount> MatMulFunctions(UnitList<Units...>) {
+  return {FloatMatMul<WeightF32>, FloatMatMul<WeightF16>, FloatMatMul<WeightBF16>,
+          QuantMatMul<Units>...};
+}
+
 }  // namespace
 }  // namespace BATON_VECTOR_NAMESPACE
 
@@ -76,13 +84,7 @@ const Kernels& Avx2Kernels() {
   static const Kernels kernels = {
       .isa = kIsa,
       .quantize_row = target::QuantizeRow,
-      .matmul = {target::FloatMatMul<target::WeightF32>, target::FloatMatMul<target::WeightF16>,
-                 target::FloatMatMul<target::WeightBF16>, target::QuantMatMul<UnitQ4_0>,
-                 target::QuantMatMul<UnitQ4_1>, target::QuantMatMul<UnitQ5_0>,
-                 target::QuantMatMul<UnitQ5_1>, target::QuantMatMul<UnitQ8_0>,
-                 target::QuantMatMul<UnitQ2_K>, target::QuantMatMul<UnitQ3_K>,
-                 target::QuantMatMul<UnitQ4_K>, target::QuantMatMul<UnitQ5_K>,
-                 target::QuantMatMul<UnitQ6_K>},
+      .matmul = target::MatMulFunctions(QuantUnits()),
       .rms_norm = target::RmsNorm,
       .add = target::AddVectors,
       .add_scaled = target::AddScaled,

@@ -14,9 +14,10 @@ namespace baton::BATON_VECTOR_NAMESPACE {
 
 // Scales of eight rows of a strip.
 struct Scales {
-  __m256 d;        // kScale*: of the strip, sub-scale included; kSub*: of the super-block
+  __m256 d;        // kScale*: of the strip, sub-scale included; kSub*: of the super-block;
+                   // kHalves: of the first half
   __m256 m;        // kScaleMin: what the scaled sum of the activations is multiplied with;
-                   // kSubMin: -dmin
+                   // kSubMin: -dmin; kHalves: d of the second half
   __m256i sub[2];  // kSub*: each half's scale, twice as int16 per lane
   __m256i min;     // kSubMin: (min0, min1) as int16 per lane
 };
@@ -26,6 +27,15 @@ inline __m256i LoadBytes(const void* p) {
 }
 inline __m256 LoadHalves(const uint16_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline __m256 LoadScales(const uint16_t* p) { return LoadHalves(p); }
+inline __m256 LoadScales(const BFloat16* p) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+inline __m256 LoadSignedBytes(const int8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 inline __m256 LoadUnsignedBytes(const uint8_t* p) {
   return _mm256_cvtepi32_ps(
@@ -58,7 +68,15 @@ inline __m256i Pair(const uint8_t (&pairs)[2][kQuadBytes], int quad, int at, int
                    static_cast<char>(3 << bit));
 }
 
-// Bytes `at` to `at` + 31 of a quad of stored weights: rows at / 4 to at / 4 + 7.
+// The values that codes stand for.
+template <typename Strip>
+[[gnu::always_inline]] inline __m256i LookUp(__m256i codes) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(Strip::kValues));
+  return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), codes);
+}
+
+// Bytes `at` to `at` + 31 of a quad of weights, signed or as they are stored: rows at / 4 to at / 4
+// + 7.
 template <typename Strip>
 [[gnu::always_inline]] inline __m256i Quad(const Strip& s, int quad, int at) {
   if constexpr (requires { s.quads; }) {
@@ -75,6 +93,7 @@ template <typename Strip>
       bit += 2;
     }
     if constexpr (requires { s.bits; }) w = _mm256_or_si256(w, Bit(s.bits, quad, at, bit));
+    if constexpr (requires { Strip::kValues; }) return LookUp<Strip>(w);
     return w;
   }
 }
@@ -84,9 +103,19 @@ template <typename Unit>
 [[gnu::always_inline]] inline Scales GetScales(const Unit& unit, const typename Unit::Strip& s,
                                                int row) {
   Scales scales = {};
-  if constexpr (requires { s.d; }) scales.d = LoadHalves(s.d + row);
+  if constexpr (requires { s.d; }) scales.d = LoadScales(s.d + row);
   if constexpr (requires { s.m; }) scales.m = LoadHalves(s.m + row);
   if constexpr (requires { unit.d; }) scales.d = LoadHalves(unit.d + row);
+  if constexpr (requires { s.half_d; }) {
+    scales.d = LoadHalves(s.half_d[0] + row);
+    scales.m = LoadHalves(s.half_d[1] + row);
+  }
+  if constexpr (requires { s.kScaleUnit; }) {
+    scales.d = _mm256_mul_ps(scales.d, _mm256_set1_ps(s.kScaleUnit));
+  }
+  if constexpr (requires { s.scale; }) {
+    scales.d = _mm256_mul_ps(scales.d, LoadSignedBytes(s.scale + row));
+  }
   if constexpr (requires { unit.dmin; }) {
     scales.m = _mm256_xor_ps(LoadHalves(unit.dmin + row), _mm256_set1_ps(-0.0f));
   }
@@ -116,9 +145,8 @@ template <typename Unit>
 // scales of their own, a run ends with its half.
 template <typename Unit>
 constexpr int QuadsPerRun() {
-  constexpr int kBits = Unit::Strip::kBits;
-  constexpr int kMax = kBits == 8 ? 128 : (1 << kBits) - 1;
-  int quads = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin ? 4 : 8;
+  constexpr int kMax = MaxMagnitude<typename Unit::Strip>();
+  int quads = HasHalves<Unit>() ? 4 : 8;
   while (2 * quads * kMax * 127 > 32767) quads /= 2;
   return quads;
 }

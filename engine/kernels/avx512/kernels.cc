@@ -2,6 +2,8 @@
 // instantiated here, or the linker could keep this copy for CPUs without it.
 #include "engine/kernels/avx512/kernels.h"
 
+#include <array>
+
 #include "engine/kernels/avx512/f32x16.h"
 #include "engine/kernels/avx512/probe.h"
 #include "engine/kernels/avx512/quant_matmul.h"
@@ -58,6 +60,12 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   }
 }
 
+template <typename... Units>
+constexpr std::array<MatMulFunction, kPackedFormatCount> MatMulFunctions(UnitList<Units...>) {
+  return {FloatMatMul<WeightF32>, FloatMatMul<WeightF16>, FloatMatMul<WeightBF16>,
+          QuantMatMul<Units>...};
+}
+
 }  // namespace
 }  // namespace avx512
 
@@ -65,13 +73,7 @@ const Kernels& Avx512Kernels() {
   static const Kernels kernels = {
       .isa = Isa::kAvx512,
       .quantize_row = avx512::QuantizeRow,
-      .matmul = {avx512::FloatMatMul<avx512::WeightF32>, avx512::FloatMatMul<avx512::WeightF16>,
-                 avx512::FloatMatMul<avx512::WeightBF16>, avx512::QuantMatMul<UnitQ4_0>,
-                 avx512::QuantMatMul<UnitQ4_1>, avx512::QuantMatMul<UnitQ5_0>,
-                 avx512::QuantMatMul<UnitQ5_1>, avx512::QuantMatMul<UnitQ8_0>,
-                 avx512::QuantMatMul<UnitQ2_K>, avx512::QuantMatMul<UnitQ3_K>,
-                 avx512::QuantMatMul<UnitQ4_K>, avx512::QuantMatMul<UnitQ5_K>,
-                 avx512::QuantMatMul<UnitQ6_K>},
+      .matmul = avx512::MatMulFunctions(QuantUnits()),
       .rms_norm = avx512::RmsNorm,
       .add = avx512::AddVectors,
       .add_scaled = avx512::AddScaled,

@@ -12,9 +12,10 @@ namespace baton::avx512 {
 
 // Scales of the sixteen rows of a strip.
 struct Scales {
-  F32x16 d;       // kScale*: of the strip, sub-scale included; kSub*: of the super-block
+  F32x16 d;       // kScale*: of the strip, sub-scale included; kSub*: of the super-block;
+                  // kHalves: of the first half
   F32x16 m;       // kScaleMin: what the scaled sum of the activations is multiplied with;
-                  // kSubMin: -dmin
+                  // kSubMin: -dmin; kHalves: d of the second half
   F32x16 sub[2];  // kSub*: each half's scale
   __m512i min;    // kSubMin: (min0, min1) as int16 per lane
 };
@@ -56,6 +57,17 @@ constexpr int OffsetOf() {
   return Strip::kBits == 8 ? 128 : Strip::kOffset;
 }
 
+// The values that codes stand for, made unsigned as signed bytes are.
+template <typename Strip>
+[[gnu::always_inline]] inline __m512i LookUp(__m512i codes) {
+  const __m128i values = _mm_loadu_si128(reinterpret_cast<const __m128i*>(Strip::kValues));
+  const __m512i table = _mm512_xor_si512(_mm512_broadcast_i32x4(values), _mm512_set1_epi8(-128));
+  return _mm512_shuffle_epi8(table, codes);
+}
+
+inline F32x16 LoadScales(const uint16_t* p) { return LoadHalf(p); }
+inline F32x16 LoadScales(const BFloat16* p) { return LoadBFloat16(&p->bits); }
+
 // A quad of unsigned weights, OffsetOf above their value.
 template <typename Strip>
 [[gnu::always_inline]] inline __m512i Quad(const Strip& s, int quad) {
@@ -73,6 +85,7 @@ template <typename Strip>
       bit += 2;
     }
     if constexpr (requires { s.bits; }) w = _mm512_or_si512(w, Bit(s.bits, quad, bit));
+    if constexpr (requires { Strip::kValues; }) return LookUp<Strip>(w);
     return w;
   }
 }
@@ -80,9 +93,15 @@ template <typename Strip>
 template <typename Unit>
 [[gnu::always_inline]] inline Scales GetScales(const Unit& unit, const typename Unit::Strip& s) {
   Scales scales = {};
-  if constexpr (requires { s.d; }) scales.d = LoadHalf(s.d);
+  if constexpr (requires { s.d; }) scales.d = LoadScales(s.d);
   if constexpr (requires { s.m; }) scales.m = LoadHalf(s.m);
   if constexpr (requires { unit.d; }) scales.d = LoadHalf(unit.d);
+  if constexpr (requires { s.half_d; }) {
+    scales.d = LoadHalf(s.half_d[0]);
+    scales.m = LoadHalf(s.half_d[1]);
+  }
+  if constexpr (requires { s.kScaleUnit; }) scales.d = Mul(scales.d, Set1(s.kScaleUnit));
+  if constexpr (requires { s.scale; }) scales.d = Mul(scales.d, LoadInt8(s.scale));
   if constexpr (requires { unit.dmin; }) scales.m = Negate(LoadHalf(unit.dmin));
   if constexpr (requires { s.sub_scale; }) {
     scales.d = Mul(scales.d, LoadUnsignedBytes(s.sub_scale));

@@ -77,8 +77,28 @@ template <typename Unit, int kGroups, int kRows>
   });
 }
 
-// The same for the rules with a scale per half. Each half's scaled dot product and their sum are
-// integers below 2^24, so the floats that carry them are exact.
+// The same for two halves that each have a scale in float.
+template <typename Unit, int kGroups, int kRows>
+[[gnu::always_inline]] inline void AddEachHalf(const typename Unit::Strip* const (&strips)[kGroups],
+                                               const Scales (&scales)[kGroups],
+                                               const QuantizedBlock* const (&x)[kRows],
+                                               F32x16 (&sum)[kGroups][kRows]) {
+  using Strip = typename Unit::Strip;
+  Unroll<2>([&](auto h) __attribute__((always_inline)) {
+    __m512i dot[kGroups][kRows];
+    ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+      dot[g][r] = TakeBackHalf<OffsetOf<Strip>()>(*x[r], h);
+    });
+    DotQuads<Strip, 4 * h, 4, kGroups, kRows>(strips, x, dot);
+    ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
+      const F32x16 d = h == 0 ? scales[g].d : scales[g].m;
+      sum[g][r] = Fma(ToFloats(dot[g][r]), Mul(d, Set1(x[r]->scale)), sum[g][r]);
+    });
+  });
+}
+
+// The same for the rules with a sub-scale per half. Each half's scaled dot product and their sum
+// are integers below 2^24, so the floats that carry them are exact.
 template <typename Unit, int kGroups, int kRows>
 [[gnu::always_inline]] inline void AddHalves(const typename Unit::Strip* const (&strips)[kGroups],
                                              const Scales (&scales)[kGroups],
@@ -134,7 +154,6 @@ class Prefetcher {
 template <typename Unit, int kGroups, int kRows>
 void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& rows, int64_t first,
                Prefetcher& ahead, float* out, int64_t out_stride) {
-  constexpr bool kHalves = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin;
   const Unit* units[kGroups];
   const QuantizedBlock* x[kRows];
   F32x16 sum[kGroups][kRows];
@@ -155,7 +174,9 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
         strips[g] = &units[g][u].strips[s];
         scales[g] = GetScales(units[g][u], *strips[g]);
       });
-      if constexpr (kHalves) {
+      if constexpr (RuleOf<Unit>() == Rule::kHalves) {
+        AddEachHalf<Unit, kGroups, kRows>(strips, scales, x, sum);
+      } else if constexpr (HasHalves<Unit>()) {
         AddHalves<Unit, kGroups, kRows>(strips, scales, x, sum);
       } else {
         AddWhole<Unit, kGroups, kRows>(strips, scales, x, sum);

@@ -2,6 +2,8 @@
 // libraries may be instantiated here, or the linker could keep this copy for CPUs without them.
 #include "engine/kernels/neon/kernels.h"
 
+#include <array>
+
 #include "engine/kernels/neon/f32x16.h"
 #include "engine/kernels/neon/probe.h"
 #include "engine/kernels/neon/quant_matmul.h"
@@ -61,6 +63,12 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   }
 }
 
+template <typename... Units>
+constexpr std::array<MatMulFunction, kPackedFormatCount> MatMulFunctions(UnitList<Units...>) {
+  return {FloatMatMul<WeightF32>, FloatMatMul<WeightF16>, FloatMatMul<WeightBF16>,
+          QuantMatMul<Units>...};
+}
+
 }  // namespace
 }  // namespace neon
 
@@ -68,13 +76,7 @@ const Kernels& NeonKernels() {
   static const Kernels kernels = {
       .isa = Isa::kNeon,
       .quantize_row = neon::QuantizeRow,
-      .matmul = {neon::FloatMatMul<neon::WeightF32>, neon::FloatMatMul<neon::WeightF16>,
-                 neon::FloatMatMul<neon::WeightBF16>, neon::QuantMatMul<UnitQ4_0>,
-                 neon::QuantMatMul<UnitQ4_1>, neon::QuantMatMul<UnitQ5_0>,
-                 neon::QuantMatMul<UnitQ5_1>, neon::QuantMatMul<UnitQ8_0>,
-                 neon::QuantMatMul<UnitQ2_K>, neon::QuantMatMul<UnitQ3_K>,
-                 neon::QuantMatMul<UnitQ4_K>, neon::QuantMatMul<UnitQ5_K>,
-                 neon::QuantMatMul<UnitQ6_K>},
+      .matmul = neon::MatMulFunctions(QuantUnits()),
       .rms_norm = neon::RmsNorm,
       .add = neon::AddVectors,
       .add_scaled = neon::AddScaled,

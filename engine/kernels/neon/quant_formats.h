@@ -14,9 +14,10 @@ namespace baton::neon {
 
 // Scales of the sixteen rows of a strip.
 struct Scales {
-  F32x16 d;       // kScale*: of the strip, sub-scale included; kSub*: of the super-block
+  F32x16 d;       // kScale*: of the strip, sub-scale included; kSub*: of the super-block;
+                  // kHalves: of the first half
   F32x16 m;       // kScaleMin: what the scaled sum of the activations is multiplied with;
-                  // kSubMin: -dmin
+                  // kSubMin: -dmin; kHalves: d of the second half
   F32x16 sub[2];  // kSub*: each half's scale
   F32x16 min[2];  // kSubMin
 };
@@ -45,7 +46,10 @@ inline uint8x16_t Bit(const uint8_t* p) {
   return vandq_u8(Shift<kAt - (2 * (kQuad % 4) + kQuad / 4)>(vld1q_u8(p)), vdupq_n_u8(1 << kAt));
 }
 
-// Rows 4 * part to 4 * part + 3 of a quad as they are stored: signed, or unsigned and at most 63.
+inline F32x16 LoadScales(const uint16_t* p) { return LoadHalf(p); }
+inline F32x16 LoadScales(const BFloat16* p) { return LoadBFloat16(&p->bits); }
+
+// Rows 4 * part to 4 * part + 3 of a quad: signed, or as they are stored, unsigned and at most 63.
 template <int kQuad, typename Strip>
 [[gnu::always_inline]] inline int8x16_t Quad(const Strip& s, int part) {
   const int at = 16 * part;
@@ -61,6 +65,7 @@ template <int kQuad, typename Strip>
     if constexpr (requires { s.bits; }) {
       w = vorrq_u8(w, Bit<kQuad, kPairsAt + (kPairs ? 2 : 0)>(s.bits + at));
     }
+    if constexpr (requires { Strip::kValues; }) return vqtbl1q_s8(vld1q_s8(Strip::kValues), w);
     return vreinterpretq_s8_u8(w);
   }
 }
@@ -68,9 +73,15 @@ template <int kQuad, typename Strip>
 template <typename Unit>
 [[gnu::always_inline]] inline Scales GetScales(const Unit& unit, const typename Unit::Strip& s) {
   Scales scales = {};
-  if constexpr (requires { s.d; }) scales.d = LoadHalf(s.d);
+  if constexpr (requires { s.d; }) scales.d = LoadScales(s.d);
   if constexpr (requires { s.m; }) scales.m = LoadHalf(s.m);
   if constexpr (requires { unit.d; }) scales.d = LoadHalf(unit.d);
+  if constexpr (requires { s.half_d; }) {
+    scales.d = LoadHalf(s.half_d[0]);
+    scales.m = LoadHalf(s.half_d[1]);
+  }
+  if constexpr (requires { s.kScaleUnit; }) scales.d = Mul(scales.d, Set1(s.kScaleUnit));
+  if constexpr (requires { s.scale; }) scales.d = Mul(scales.d, LoadInt8(s.scale));
   if constexpr (requires { unit.dmin; }) scales.m = Negate(LoadHalf(unit.dmin));
   if constexpr (requires { s.sub_scale; }) {
     scales.d = Mul(scales.d, ToFloats(vld1q_u8(s.sub_scale)));

@@ -68,8 +68,28 @@ template <typename Unit, int kRows>
   });
 }
 
-// The same for the rules with a scale per half. Each half's scaled dot product and their sum are
-// integers below 2^24, so the floats that carry them are exact.
+// The same for two halves that each have a scale in float.
+template <typename Unit, int kRows>
+[[gnu::always_inline]] inline void AddEachHalf(const typename Unit::Strip& strip,
+                                               const Scales& scales,
+                                               const QuantizedBlock* const (&x)[kRows],
+                                               F32x16 (&sum)[kRows]) {
+  using Strip = typename Unit::Strip;
+  Unroll<2>([&](auto h) __attribute__((always_inline)) {
+    I32x16 dot[kRows];
+    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
+      dot[r] = SetInt(-Strip::kOffset * x[r]->half_sums[h]);
+    });
+    DotHalf<Strip, h, kRows>(strip, x, dot);
+    Unroll<kRows>([&](auto r) __attribute__((always_inline)) {
+      const F32x16 d = h == 0 ? scales.d : scales.m;
+      sum[r] = Fma(ToFloats(dot[r]), Mul(d, Set1(x[r]->scale)), sum[r]);
+    });
+  });
+}
+
+// The same for the rules with a sub-scale per half. Each half's scaled dot product and their sum
+// are integers below 2^24, so the floats that carry them are exact.
 template <typename Unit, int kRows>
 [[gnu::always_inline]] inline void AddHalves(const typename Unit::Strip& strip,
                                              const Scales& scales,
@@ -103,7 +123,6 @@ template <typename Unit, int kRows>
 template <typename Unit, int kRows>
 void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, float* out,
                int64_t out_stride) {
-  constexpr bool kHalves = RuleOf<Unit>() == Rule::kSub || RuleOf<Unit>() == Rule::kSubMin;
   const Unit* units = reinterpret_cast<const Unit*>(group);
   const QuantizedBlock* x[kRows];
   F32x16 sum[kRows];
@@ -115,7 +134,9 @@ void QuantTile(const uint8_t* group, const QuantizedRows& rows, int64_t first, f
     for (int s = 0; s < Unit::kStrips; ++s) {
       const typename Unit::Strip& strip = units[u].strips[s];
       const Scales scales = GetScales(units[u], strip);
-      if constexpr (kHalves) {
+      if constexpr (RuleOf<Unit>() == Rule::kHalves) {
+        AddEachHalf<Unit, kRows>(strip, scales, x, sum);
+      } else if constexpr (HasHalves<Unit>()) {
         AddHalves<Unit, kRows>(strip, scales, x, sum);
       } else {
         AddWhole<Unit, kRows>(strip, scales, x, sum);

@@ -1,4 +1,7 @@
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <utility>
 
 #include "engine/kernels/packed_block.h"
 #include "engine/kernels/scalar/scalar.h"
@@ -25,7 +28,7 @@ float FloatDot(PackedFormat format, const uint8_t* group, int lane, const float*
 // What one strip adds to an output: the integer parts are exact, so their order is free; each line
 // with a fused multiply-add is one rounding of the contract.
 float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedBlock& x, float sum) {
-  const float d = HalfToFloat(w.d);
+  const float d = BlockScale(format, w);
   const float m = HalfToFloat(w.m);
   int32_t dot[2] = {0, 0};  // per half of 16 columns
   for (int i = 0; i < kActivationBlock; ++i) dot[i / 16] += w.q[i] * x.values[i];
@@ -33,6 +36,11 @@ float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedBlock& 
     case PackedFormat::kQ4_0:
     case PackedFormat::kQ5_0:
     case PackedFormat::kQ8_0:
+    case PackedFormat::kIQ4_NL:
+    case PackedFormat::kMXFP4:
+    case PackedFormat::kTernary:
+    case PackedFormat::kQ2_0:
+    case PackedFormat::kQ1_0:
       return std::fma(static_cast<float>(dot[0] + dot[1]), d * x.scale, sum);
     case PackedFormat::kQ4_1:
     case PackedFormat::kQ5_1:
@@ -42,8 +50,17 @@ float AddStrip(PackedFormat format, const PackedBlock& w, const QuantizedBlock& 
     case PackedFormat::kQ5_K:
       sum = std::fma(static_cast<float>(dot[0] + dot[1]), d * w.scale[0] * x.scale, sum);
       return std::fma(-(m * w.min[0]), x.scaled_sum, sum);
+    case PackedFormat::kIQ3_XXS:
+    case PackedFormat::kIQ3_S:
+    case PackedFormat::kIQ4_XS:
+      return std::fma(static_cast<float>(dot[0] + dot[1]), d * w.scale[0] * x.scale, sum);
+    case PackedFormat::kNVFP4:
+      sum = std::fma(static_cast<float>(dot[0]), d * x.scale, sum);
+      return std::fma(static_cast<float>(dot[1]), m * x.scale, sum);
     case PackedFormat::kQ3_K:
     case PackedFormat::kQ6_K:
+    case PackedFormat::kIQ1:
+    case PackedFormat::kIQ2:
       return std::fma(static_cast<float>(w.scale[0] * dot[0] + w.scale[1] * dot[1]), d * x.scale,
                       sum);
     case PackedFormat::kQ2_K:
@@ -92,19 +109,21 @@ void MatMulGroups(const uint8_t* groups, int64_t group_bytes, int64_t group_coun
 }  // namespace baton::scalar
 
 namespace baton {
+namespace {
+
+template <size_t... formats>
+constexpr std::array<MatMulFunction, kPackedFormatCount> MatMulFunctions(
+    std::index_sequence<formats...>) {
+  return {scalar::MatMulGroups<static_cast<PackedFormat>(formats)>...};
+}
+
+}  // namespace
 
 const Kernels& ScalarKernels() {
-  using enum PackedFormat;
   static const Kernels kernels = {
       .isa = Isa::kScalar,
       .quantize_row = scalar::QuantizeRow,
-      .matmul = {scalar::MatMulGroups<kF32>, scalar::MatMulGroups<kF16>,
-                 scalar::MatMulGroups<kBF16>, scalar::MatMulGroups<kQ4_0>,
-                 scalar::MatMulGroups<kQ4_1>, scalar::MatMulGroups<kQ5_0>,
-                 scalar::MatMulGroups<kQ5_1>, scalar::MatMulGroups<kQ8_0>,
-                 scalar::MatMulGroups<kQ2_K>, scalar::MatMulGroups<kQ3_K>,
-                 scalar::MatMulGroups<kQ4_K>, scalar::MatMulGroups<kQ5_K>,
-                 scalar::MatMulGroups<kQ6_K>},
+      .matmul = MatMulFunctions(std::make_index_sequence<kPackedFormatCount>()),
       .rms_norm = scalar::RmsNorm,
       .add = scalar::Add,
       .add_scaled = scalar::AddScaled,

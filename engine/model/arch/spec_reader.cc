@@ -106,7 +106,8 @@ std::string ShapeText(std::vector<uint64_t> dims) {
 }
 
 bool IsFloatType(TensorType type) {
-  return type == TensorType::kF32 || type == TensorType::kF16 || type == TensorType::kBF16;
+  const TypeTraits& traits = TraitsOf(type);
+  return traits.is_weight && traits.block_elements == 1;
 }
 
 std::string WeightTypeNames() {
@@ -265,7 +266,7 @@ absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t e
   if (!IsFloatType(slice.tensor.type)) {
     const absl::Status status = absl::FailedPreconditionError(
         absl::StrCat("tensor ", slice.tensor.name, " has type ", TraitsOf(slice.tensor.type).name,
-                     ", expected F32, F16 or BF16"));
+                     ", expected F32, F64, F16 or BF16"));
     slice.tensor.type = TensorType::kF32;
     ASSIGN_OR_RETURN(slice, Replace(status, slice));
   }
