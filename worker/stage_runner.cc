@@ -178,7 +178,14 @@ void StageRunner::ComputeThread() {
     }
     std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
     if (!finished.has_value()) return;
-    outbox_.Push(*std::move(finished));
+    // With nothing else to compute the step goes out from here, which spares it a change of
+    // threads. Only this thread adds to unsent_, so that at 0 the sending thread has nothing in its
+    // hands.
+    if (unsent_.fetch_add(1) == 0 && inbox_.IsEmpty()) {
+      if (!Send(*std::move(finished))) return;
+    } else {
+      outbox_.Push(*std::move(finished));
+    }
   }
 }
 
@@ -210,13 +217,19 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
 
 void StageRunner::SendThread() {
   while (std::optional<Finished> finished = outbox_.Pop()) {
-    if (!SendOn(*std::move(finished))) return;
-    steps_inside_.fetch_sub(1);
-    GiveCredit(1);
+    if (!Send(*std::move(finished))) return;
   }
 }
 
 // False when the edge is broken: the thread that reads from it says why.
+bool StageRunner::Send(Finished finished) {
+  if (!SendOn(std::move(finished))) return false;
+  steps_inside_.fetch_sub(1);
+  GiveCredit(1);
+  unsent_.fetch_sub(1);
+  return true;
+}
+
 bool StageRunner::SendOn(Finished finished) {
   ChainStep& step = finished.step;
   if (!config_.is_last()) {

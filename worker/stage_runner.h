@@ -4,9 +4,10 @@
 //                  <-credits------------------------------------'  <-credits-- [credit]
 //
 // Each name in brackets is a thread, so that step k + 1 arrives and k - 1 leaves while k is
-// computed, and no lock is held meanwhile. A step's credit goes back when the step has left: the
-// whole stage holds `window` steps at most, wherever they are. The last stage sends results to the
-// coordinator instead, once it has the outputs that a step was submitted with.
+// computed, and no lock is held meanwhile. Where no step k + 1 waits, [compute] sends by itself: a
+// step that comes to an idle stage changes threads once less. A step's credit goes back when the
+// step has left: the whole stage holds `window` steps at most, wherever they are. The last stage
+// sends results to the coordinator instead, once it has the outputs that a step was submitted with.
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
@@ -90,6 +91,7 @@ class StageRunner {
   void SendThread();
   void CreditThread();
   std::optional<Finished> Compute(ChainStep step);
+  bool Send(Finished finished);
   bool SendOn(Finished finished);
   void GiveCredit(uint32_t steps);
   void Fail(const absl::Status& failure, bool neighbour);
@@ -102,6 +104,7 @@ class StageRunner {
   ClosableQueue<Finished> outbox_;
   Credits next_credits_;
   std::atomic<int> steps_inside_{0};
+  std::atomic<int> unsent_{0};  // of them: computed
 
   Incoming chain_;
   Incoming results_;

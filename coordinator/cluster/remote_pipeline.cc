@@ -274,7 +274,8 @@ absl::Status RemotePipelineImpl::Send(Batch batch, std::vector<OutputSpec> outpu
   }
   ChainStep step;
   step.batch = std::move(batch);
-  if (results_.stream->Write(outputs_frame) && chain_.stream->Write(EncodeStep(std::move(step)))) {
+  // The step first: the stages can begin before the last one has its outputs.
+  if (chain_.stream->Write(EncodeStep(std::move(step))) && results_.stream->Write(outputs_frame)) {
     return absl::OkStatus();
   }
   return Failure();
