@@ -46,6 +46,13 @@ def system_libraries():
             "//:benchmark_main": "-lbenchmark_main benchmark",
         },
     )
+    # Headers alone, which pkg-config does not know.
+    pkg_config(name = "boost", apt = "libboost1.81-dev", libraries = {"//:beast": "-pthread"})
+    pkg_config(
+        name = "prometheus-cpp",
+        apt = "prometheus-cpp-dev",
+        libraries = {"//core:core": "prometheus-cpp-core"},
+    )
     pkg_config(name = "cli11", apt = "libcli11-dev", libraries = {"//:cli11": "CLI11"})
     pkg_config(name = "nlohmann_json", apt = "nlohmann-json3-dev", libraries = {"//:json": "nlohmann_json"})
     pkg_config(name = "openssl", apt = "libssl-dev", libraries = {"//:crypto": "libcrypto"})

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/chat/chat_template.h"
+#include "engine/chat/chat_encoder.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/tokenizer/tokenizer.h"
 
@@ -17,8 +17,7 @@ namespace baton {
 // What was said so far, as the model's own template writes it. Not thread-safe.
 class ChatSession {
  public:
-  // By the template of this name, or else the file's own. FailedPrecondition when the file has none
-  // or one that is not recognised; InvalidArgument for a name that no family has.
+  // Errors of ChatEncoder::Create().
   static absl::StatusOr<ChatSession> Create(
       const GgufFile& file, const Tokenizer& tokenizer, const std::optional<std::string>& system,
       const std::optional<std::string>& template_name = std::nullopt);
@@ -30,11 +29,9 @@ class ChatSession {
   void Answered(std::string text);
 
  private:
-  ChatSession(ChatTemplate chat_template, const Tokenizer& tokenizer)
-      : template_(std::move(chat_template)), tokenizer_(tokenizer) {}
+  explicit ChatSession(ChatEncoder encoder) : encoder_(std::move(encoder)) {}
 
-  ChatTemplate template_;
-  const Tokenizer& tokenizer_;
+  ChatEncoder encoder_;
   std::vector<ChatMessage> messages_;
 };
 

@@ -1,7 +1,5 @@
 #include "coordinator/cli/chat_session.h"
 
-#include <algorithm>
-
 #include "engine/testing/model_maker.h"
 #include "gtest/gtest.h"
 
@@ -46,49 +44,6 @@ TEST_F(ChatSessionTest, WritesTheWholeConversation) {
     at = text.find(part, at);
     ASSERT_NE(at, std::string::npos) << part << " in " << text;
   }
-}
-
-TEST_F(ChatSessionTest, BeginsWithBosOnceAndNeverEndsTheText) {
-  Open(kChatMl);
-  absl::StatusOr<ChatSession> session = ChatSession::Create(*file_, *tokenizer_, std::nullopt);
-  ASSERT_TRUE(session.ok()) << session.status();
-  const std::vector<int32_t> ids = session->Ask("hello").value();
-  ASSERT_TRUE(tokenizer_->bos().has_value());
-  EXPECT_EQ(std::count(ids.begin(), ids.end(), *tokenizer_->bos()), tokenizer_->adds_bos() ? 1 : 0);
-  EXPECT_FALSE(tokenizer_->IsEndOfGeneration(ids.back()));
-}
-
-TEST_F(ChatSessionTest, WhatPeopleWriteIsText) {
-  Open(kChatMl);
-  absl::StatusOr<ChatSession> session = ChatSession::Create(*file_, *tokenizer_, std::nullopt);
-  ASSERT_TRUE(session.ok()) << session.status();
-  const int32_t eos = tokenizer_->eos().value();
-  const std::string spelled = tokenizer_->Piece(eos, /*render_special=*/true);
-  ASSERT_EQ(tokenizer_->Encode(spelled, {.add_special = false, .parse_special = true}).back(), eos);
-  const std::vector<int32_t> ids = session->Ask("a" + spelled + "b").value();
-  EXPECT_EQ(std::count(ids.begin(), ids.end(), eos), 0);
-}
-
-TEST_F(ChatSessionTest, RefusesModelsWithoutATemplate) {
-  Open("");
-  const absl::Status status = ChatSession::Create(*file_, *tokenizer_, std::nullopt).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(status.message().find("chat_template"), absl::string_view::npos) << status;
-}
-
-TEST_F(ChatSessionTest, ANamedTemplateTakesThePlaceOfTheModels) {
-  Open("{{ a template of nobody }}");
-  EXPECT_FALSE(ChatSession::Create(*file_, *tokenizer_, std::nullopt).ok());
-  absl::StatusOr<ChatSession> session =
-      ChatSession::Create(*file_, *tokenizer_, std::nullopt, "chatml");
-  ASSERT_TRUE(session.ok()) << session.status();
-  const absl::StatusOr<std::vector<int32_t>> ids = session->Ask("hello");
-  ASSERT_TRUE(ids.ok()) << ids.status();
-  EXPECT_NE(TextOf(*ids).find("assistant"), std::string::npos);
-  const absl::Status unknown =
-      ChatSession::Create(*file_, *tokenizer_, std::nullopt, "nobody").status();
-  EXPECT_EQ(unknown.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(std::string(unknown.message()).find("chatml"), std::string::npos) << unknown;
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "coordinator/cli/chat_session.h"
 #include "coordinator/cli/deployment.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/open_model.h"
 #include "coordinator/cli/plan_report.h"
 #include "coordinator/cli/text_format.h"
 #include "coordinator/scheduler/perplexity.h"
@@ -29,15 +30,6 @@ constexpr int32_t kPerplexityContext = 512;  // llama.cpp's default
 absl::Status Print(Output& output, const std::string& text) {
   output.Write(text);
   return output.status();
-}
-
-absl::StatusOr<std::unique_ptr<Tokenizer>> MakeTokenizer(const GgufFile& file) {
-  ASSIGN_OR_RETURN(auto tokenizer, Tokenizer::Create(file));
-  if (tokenizer->lacks_pre_tokenizer()) {
-    Say(absl::StrCat("warning: ", OneLine(file.path()),
-                     " does not name its pre-tokenizer; the default one may not be the model's"));
-  }
-  return tokenizer;
 }
 
 // -p or -f, one of which is given.
@@ -76,14 +68,6 @@ absl::Status CheckFits(const std::vector<int32_t>& prompt, const PlannedModel& m
   return absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt.size(),
                                                  " tokens, and the context has room for ",
                                                  model.context_length));
-}
-
-absl::StatusOr<std::unique_ptr<Deployment>> Load(const Options& options,
-                                                 const PlannedModel& model) {
-  std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
-  ASSIGN_OR_RETURN(auto deployment, Deployment::Start(options, model));
-  Say(absl::StrFormat("loaded in %.2f s", deployment->load_ms() / 1000));
-  return deployment;
 }
 
 // What --seed takes to get the same answers again.
@@ -155,7 +139,7 @@ absl::Status RunPlan(const Options& options, Output& output) {
 
 absl::Status RunTokenize(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Read(options.model));
-  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(file));
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(file));
   ASSIGN_OR_RETURN(const std::string text, GivenText(options));
   const std::vector<int32_t> ids =
       tokenizer->Encode(text, {options.add_special, options.parse_special});
@@ -164,7 +148,7 @@ absl::Status RunTokenize(const Options& options, Output& output) {
 
 absl::Status RunPerplexity(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, kPerplexityContext));
-  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(model.file));
   ASSIGN_OR_RETURN(const std::string text, GivenText(options));
   const std::vector<int32_t> tokens =
       tokenizer->Encode(text, {.add_special = true, .parse_special = false});
@@ -193,14 +177,14 @@ absl::Status RunPerplexity(const Options& options, Output& output) {
 
 absl::Status RunCompletion(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
-  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(model.file));
   ASSIGN_OR_RETURN(std::vector<int32_t> prompt, PromptIds(options, model.spec, *tokenizer));
   return AnswerOnce(options, std::move(prompt), model, *tokenizer, output);
 }
 
 absl::Status RunChat(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
-  ASSIGN_OR_RETURN(const auto tokenizer, MakeTokenizer(model.file));
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(model.file));
   ASSIGN_OR_RETURN(ChatSession session, ChatSession::Create(model.file, *tokenizer, options.system,
                                                             options.chat_template));
   if (!options.prompt.has_value() && !options.file.has_value()) {

@@ -162,14 +162,16 @@ int ThreadsPerWorker(const Options& options) {
   return options.thread_count.value_or(std::max(1, PhysicalCoreCount() / workers));
 }
 
-absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(const Options& options,
-                                                              const PlannedModel& model) {
+absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
+    const Options& options, const PlannedModel& model,
+    const std::function<void(double)>& on_progress) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<Deployment> deployment(new Deployment(options, model));
   {
     LoadProgressDisplay display(model.workers, isatty(STDERR_FILENO));
     const auto progress = [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
       display.Update(stage, bytes_done, bytes_total);
+      if (on_progress) on_progress(display.share());
     };
     RETURN_IF_ERROR(InProcess(options) ? deployment->StartStages(progress)
                                        : deployment->StartWorkers(progress));

@@ -3,6 +3,7 @@
 #define BATON_COORDINATOR_CLI_DEPLOYMENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,10 +44,12 @@ int ThreadsPerWorker(const Options& options);
 // Running stages. Destroying it ends local workers.
 class Deployment {
  public:
-  // Loads, with progress on stderr. Both arguments outlive this.
+  // Loads, with progress on stderr, which `on_progress` hears of too, as a share of 1, unless it is
+  // null. Both others outlive this.
   // REQUIRES: the calling thread lives as long as this.
-  static absl::StatusOr<std::unique_ptr<Deployment>> Start(const Options& options,
-                                                           const PlannedModel& model);
+  static absl::StatusOr<std::unique_ptr<Deployment>> Start(
+      const Options& options, const PlannedModel& model,
+      const std::function<void(double share)>& on_progress = nullptr);
 
   const PlannedModel& model() const { return model_; }
   // For who numbers the steps himself, and has no use for scheduler().

@@ -1,6 +1,7 @@
 #include "coordinator/cli/load_progress.h"
 
 #include <cstdio>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,6 +34,10 @@ void LoadProgressDisplay::Update(int stage, uint64_t bytes_done, uint64_t bytes_
   } else if (shares_[stage] >= 1 && !was_done) {
     Say(absl::StrCat("stage ", stage, " (", workers_[stage], ") loaded ", HumanBytes(bytes_total)));
   }
+}
+
+double LoadProgressDisplay::share() const {
+  return std::accumulate(shares_.begin(), shares_.end(), 0.0) / static_cast<double>(shares_.size());
 }
 
 std::string LoadProgressDisplay::Bars() const {

@@ -17,6 +17,8 @@ class LoadProgressDisplay {
   ~LoadProgressDisplay();
 
   void Update(int stage, uint64_t bytes_done, uint64_t bytes_total);
+  // How far all of them are on the average, of 1.
+  double share() const;
   // "worker 0 [####....]  50%  worker 1 ...", as it is drawn.
   std::string Bars() const;
 

@@ -241,6 +241,25 @@ void AddOutputFlags(CLI::App& app, Options& options) {
       ->group(group);
 }
 
+void AddServerFlags(CLI::App& app, Options& options) {
+  const std::string group = "Server (where no prompt is given)";
+  app.add_option("--host", options.host, "the address to listen on (default 127.0.0.1)")
+      ->type_name("HOST")
+      ->group(group);
+  app.add_option("--port", options.port, "0: a free one (default 8080)")
+      ->check(Within(0, std::numeric_limits<uint16_t>::max()))
+      ->type_name("N")
+      ->group(group);
+  app.add_option("-a,--alias", options.alias, "the model's name in answers (default: the file's)")
+      ->type_name("NAME")
+      ->group(group);
+  app.add_option("--timeout", options.timeout_s,
+                 "seconds that a request may take, waiting included (default 3600)")
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name("S")
+      ->group(group);
+}
+
 void AddBenchFlags(CLI::App& app, Flags& flags, Options& options) {
   const std::string group = "Tests";
   const auto list = [&](const std::string& names, std::string& values,
@@ -296,11 +315,13 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
   AddModelFlags(apps.main, flags, options);
   AddPromptFlags(apps.main, flags, options);
   AddSamplingFlags(apps.main, flags, options);
+  AddServerFlags(apps.main, options);
   AddOutputFlags(apps.main, options);
   AddHelpFlag(apps.main);
   apps.main.footer(
       "Examples:\n"
       "  coordinator -m model.gguf --workers 2 -p \"Once upon a time\" -n 64\n"
+      "  coordinator -m model.gguf --workers 2            serves HTTP on port 8080\n"
       "  coordinator -m model.gguf --chat\n"
       "  coordinator -m model.gguf --workers 10.0.0.2:5000,10.0.0.3:5000 --json -p Hello\n"
       "'coordinator SUBCOMMAND --help' tells the flags of a subcommand.");
@@ -540,7 +561,7 @@ absl::Status ParseTextFlags(const Flags& flags, Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status ChooseCommand(const Flags& flags, bool on_terminal, Options& options) {
+absl::Status ChooseCommand(const Flags& flags, Options& options) {
   const bool has_prompt = options.prompt || options.file || options.ids;
   if (flags.chat) {
     if (options.ids) {
@@ -551,26 +572,25 @@ absl::Status ChooseCommand(const Flags& flags, bool on_terminal, Options& option
     }
     options.command = Command::kChat;
   } else if (!has_prompt && !options.plan_only) {
-    if (!on_terminal || options.json) {
+    if (options.json || !options.logits_file.empty()) {
       return absl::InvalidArgumentError(
-          "no prompt is given, and serving HTTP is not there yet; expected -p TEXT, -f FILE, --ids "
-          "IDS or --chat");
+          "--json and --logits go with a prompt; expected -p TEXT, -f FILE or --ids IDS");
     }
-    options.command = Command::kChat;
+    options.command = Command::kServe;
   }
   options.system = flags.system;
   if (options.system && options.command != Command::kChat && !options.plan_only) {
     return absl::InvalidArgumentError("--system goes with --chat: raw text has no system message");
   }
   options.chat_template = flags.chat_template;
-  if (options.chat_template && options.command != Command::kChat && !options.plan_only) {
+  if (options.chat_template && options.command == Command::kComplete && !options.plan_only) {
     return absl::InvalidArgumentError("--chat-template goes with --chat: raw text has no template");
   }
   return absl::OkStatus();
 }
 
-absl::Status ParseAnswerFlags(const Flags& flags, bool on_terminal, Options& options) {
-  RETURN_IF_ERROR(ChooseCommand(flags, on_terminal, options));
+absl::Status ParseAnswerFlags(const Flags& flags, Options& options) {
+  RETURN_IF_ERROR(ChooseCommand(flags, options));
   RETURN_IF_ERROR(ParseSeed(flags.seed, options));
   for (const std::string& text : flags.logit_bias) {
     ASSIGN_OR_RETURN(const auto bias, ParseLogitBias(text));
@@ -624,7 +644,7 @@ absl::Status ParseBenchFlags(const Flags& flags, Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status Interpret(const Flags& flags, bool on_terminal, Options& options) {
+absl::Status Interpret(const Flags& flags, Options& options) {
   if (flags.model.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("no model is given; expected ",
@@ -634,7 +654,7 @@ absl::Status Interpret(const Flags& flags, bool on_terminal, Options& options) {
   RETURN_IF_ERROR(ParseRunFlags(flags, options));
   RETURN_IF_ERROR(ParseTextFlags(flags, options));
   if (options.command == Command::kComplete) {
-    RETURN_IF_ERROR(ParseAnswerFlags(flags, on_terminal, options));
+    RETURN_IF_ERROR(ParseAnswerFlags(flags, options));
   }
   if (options.command == Command::kBench) RETURN_IF_ERROR(ParseBenchFlags(flags, options));
   return absl::OkStatus();
@@ -648,7 +668,7 @@ std::string ResolvePath(const std::string& path) {
   return absl::StrCat(directory, "/", path);
 }
 
-absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, bool on_terminal) {
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
   Flags flags;
   Apps apps;
@@ -674,7 +694,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, 
   } catch (const CLI::ParseError& error) {
     return Usage(error.what(), subcommand);
   }
-  const absl::Status status = Interpret(flags, on_terminal, options);
+  const absl::Status status = Interpret(flags, options);
   if (!status.ok()) return Usage(std::string(status.message()), subcommand);
   return options;
 }

@@ -19,7 +19,10 @@
 
 namespace baton {
 
-enum class Command { kHelp, kComplete, kChat, kPerplexity, kTokenize, kBench, kInspect };
+enum class Command { kHelp, kComplete, kChat, kServe, kPerplexity, kTokenize, kBench, kInspect };
+
+// Of a request over HTTP; llama.cpp's.
+inline constexpr double kDefaultTimeoutS = 3600;
 
 struct Options {
   Command command = Command::kComplete;
@@ -58,6 +61,12 @@ struct Options {
   std::string logits_file;
   bool json = false;
 
+  // Of serving.
+  std::string host = "127.0.0.1";
+  uint16_t port = 8080;                 // 0: a free one
+  std::string alias;                    // the model's name in answers; empty: the file's
+  double timeout_s = kDefaultTimeoutS;  // of a request, waiting included
+
   // Of tokenize.
   bool add_special = true;
   bool parse_special = true;
@@ -77,8 +86,7 @@ struct Options {
 std::string ResolvePath(const std::string& path);
 
 // Of the words after the program's name. InvalidArgument, in one line, for wrong usage.
-// `on_terminal`: standard input is one, so that a conversation is possible.
-absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments, bool on_terminal);
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments);
 
 }  // namespace baton
 

@@ -12,10 +12,10 @@ namespace {
 using testing::HasSubstr;
 using Words = std::vector<std::string>;
 
-// With a model, and not on a terminal.
+// With a model.
 absl::StatusOr<Options> Parse(Words words) {
   words.insert(words.begin(), {"-m", "/m.gguf"});
-  return ParseOptions(words, false);
+  return ParseOptions(words);
 }
 
 Options MustParse(const Words& words) {
@@ -24,8 +24,8 @@ Options MustParse(const Words& words) {
   return options.ok() ? *options : Options();
 }
 
-std::string ErrorOf(const Words& words, bool on_terminal = false) {
-  const absl::StatusOr<Options> options = ParseOptions(words, on_terminal);
+std::string ErrorOf(const Words& words) {
+  const absl::StatusOr<Options> options = ParseOptions(words);
   EXPECT_FALSE(options.ok());
   if (options.ok()) return "";
   EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
@@ -216,7 +216,9 @@ TEST(ParseOptionsTest, WrongUsageNamesTheFlagAndTheValue) {
       {{"-p", "x", "--system", "y"}, "--chat"},
       {{"--chat", "--ids", "1"}, "--chat"},
       {{"-p", "x", "stray"}, "stray"},
-      {{}, "serving"},
+      {{"--json"}, "-p TEXT"},
+      {{"--port", "65536"}, "port"},
+      {{"--timeout", "0"}, "timeout"},
   };
   for (const auto& [words, name] : cases) EXPECT_THAT(ModelError(words), HasSubstr(name));
   EXPECT_THAT(ErrorOf({}), HasSubstr("--model"));
@@ -224,24 +226,31 @@ TEST(ParseOptionsTest, WrongUsageNamesTheFlagAndTheValue) {
   EXPECT_THAT(ErrorOf({"perplexity", "-m", "x", "-p", "y", "--temp", "0"}), HasSubstr("--temp"));
 }
 
-TEST(ParseOptionsTest, WithoutAPromptATerminalIsAConversation) {
-  const absl::StatusOr<Options> options = ParseOptions({"-m", "/m"}, true);
-  ASSERT_TRUE(options.ok()) << options.status();
-  EXPECT_EQ(options->command, Command::kChat);
+TEST(ParseOptionsTest, WithoutAPromptItServes) {
+  const Options options = MustParse({});
+  EXPECT_EQ(options.command, Command::kServe);
+  EXPECT_EQ(options.host, "127.0.0.1");
+  EXPECT_EQ(options.port, 8080);
+  const Options given = MustParse({"--host", "::1", "--port", "0", "-a", "tiny", "--timeout", "2.5",
+                                   "--chat-template", "chatml"});
+  EXPECT_EQ(given.host, "::1");
+  EXPECT_EQ(given.port, 0);
+  EXPECT_EQ(given.alias, "tiny");
+  EXPECT_EQ(given.timeout_s, 2.5);
+  EXPECT_EQ(given.chat_template, "chatml");
   EXPECT_EQ(MustParse({"--chat", "-sys", "be kind"}).system, "be kind");
   EXPECT_TRUE(MustParse({"--plan-only"}).plan_only);
 }
 
 TEST(ParseOptionsTest, KnowsItsSubcommands) {
   const absl::StatusOr<Options> tokenize =
-      ParseOptions({"tokenize", "-m", "/m", "-p", "x", "--no_bos", "--no-special"}, false);
+      ParseOptions({"tokenize", "-m", "/m", "-p", "x", "--no_bos", "--no-special"});
   ASSERT_TRUE(tokenize.ok()) << tokenize.status();
   EXPECT_EQ(tokenize->command, Command::kTokenize);
   EXPECT_FALSE(tokenize->add_special);
   EXPECT_FALSE(tokenize->parse_special);
   const absl::StatusOr<Options> perplexity = ParseOptions(
-      {"perplexity", "-m", "/m", "-f", "/t", "-c", "64", "--workers", "2", "-t", "1", "--json"},
-      false);
+      {"perplexity", "-m", "/m", "-f", "/t", "-c", "64", "--workers", "2", "-t", "1", "--json"});
   ASSERT_TRUE(perplexity.ok()) << perplexity.status();
   EXPECT_EQ(perplexity->command, Command::kPerplexity);
   EXPECT_EQ(perplexity->context_length, 64);
@@ -261,14 +270,14 @@ TEST(OptionsTest, InspectTakesAFile) {
 }
 
 TEST(ParseOptionsTest, HelpShowsWhatPeopleType) {
-  const absl::StatusOr<Options> options = ParseOptions({"--help"}, false);
+  const absl::StatusOr<Options> options = ParseOptions({"--help"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->command, Command::kHelp);
   for (const std::string flag : {"-m, --model FILE", "--workers W", "-ctk", "-p, --prompt TEXT",
                                  "--temp", "--json", "perplexity", "tokenize", "Examples:"}) {
     EXPECT_THAT(options->help, HasSubstr(flag));
   }
-  const absl::StatusOr<Options> tokenize = ParseOptions({"tokenize", "-h"}, false);
+  const absl::StatusOr<Options> tokenize = ParseOptions({"tokenize", "-h"});
   ASSERT_TRUE(tokenize.ok()) << tokenize.status();
   EXPECT_THAT(tokenize->help, HasSubstr("--no-bos"));
   EXPECT_THAT(tokenize->help, testing::Not(HasSubstr("--temp")));

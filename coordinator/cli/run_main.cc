@@ -1,7 +1,5 @@
 #include "coordinator/cli/run_main.h"
 
-#include <unistd.h>
-
 #include <random>
 
 #include "absl/status/status.h"
@@ -12,6 +10,7 @@
 #include "coordinator/cli/inspect_command.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/options.h"
+#include "coordinator/cli/serve_command.h"
 #include "coordinator/cli/text_format.h"
 
 namespace baton {
@@ -44,6 +43,8 @@ absl::Status Run(Options& options, Output& output) {
       return RunBench(options, output);
     case Command::kChat:
       return RunChat(options, output);
+    case Command::kServe:
+      return RunServe(options);
     default:
       return RunCompletion(options, output);
   }
@@ -62,7 +63,7 @@ int RunInspectCommand(const Options& options, Output& output) {
 }  // namespace
 
 int RunMain(const std::vector<std::string>& arguments) {
-  absl::StatusOr<Options> options = ParseOptions(arguments, isatty(STDIN_FILENO));
+  absl::StatusOr<Options> options = ParseOptions(arguments);
   if (!options.ok()) return Fail(options.status(), kExitUsage);
   Output output;
   if (options->command == Command::kInspect) return RunInspectCommand(*options, output);

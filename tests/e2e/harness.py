@@ -27,6 +27,9 @@ CASE_S = 60
 # Marks the processes that a case starts, and all that those start in turn.
 _MARK = "BATON_E2E_CASE"
 
+# In CI (.ci/run sets this) the oracles must be there: a test that nobody runs shows nothing.
+_ORACLES_REQUIRED = "BATON_REQUIRE_ORACLES"
+
 
 class CaseTimeout(Exception):
     pass
@@ -166,6 +169,17 @@ def instruction_sets():
         "neon": {"asimddp"},
     }
     return [name for name, needed in needs.items() if needed <= flags]
+
+
+def oracle_python():
+    """The python that has the libraries of tests/fetch-oracles. Skips the case where there is none."""
+    done = subprocess.run([os.path.join(ROOT, "tests", "fetch-oracles"), "--offline"],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if os.environ.get(_ORACLES_REQUIRED):
+        raise AssertionError(f"{_ORACLES_REQUIRED} is set, and tests/fetch-oracles has not run")
+    raise unittest.SkipTest("tests/fetch-oracles fetches what this needs")
 
 
 class EndToEndTest(unittest.TestCase):

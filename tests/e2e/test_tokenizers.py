@@ -7,7 +7,6 @@ texts of a rule go through one process, with a token between them that ends the 
 import json
 import os
 import subprocess
-import unittest
 
 import awkward_texts
 import harness
@@ -16,8 +15,6 @@ from gguf_edit import GgufEdit
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RANDOM_TEXTS = 3000
-# In CI (.ci/run sets this) the libraries must be there: a test that nobody runs shows nothing.
-REQUIRED = "BATON_REQUIRE_ORACLES"
 
 SEPARATOR = "<|endoftext|>"  # which takes no white space after it in any model
 NORMAL, CONTROL = 1, 3  # tokenizer.ggml.token_type
@@ -26,22 +23,12 @@ MARKED = ["<|user|>\nHello!<|end|>\n<|assistant|>\nIt's 2024.<|end|>", "<|user|>
           "<|end|>\t\r\n \n<|user|>x", "</s>\n\ny", "a<|end|> ", " <|user|>", "<|user|> <s> z"]
 
 
-def _oracle_python():
-    done = subprocess.run([os.path.join(harness.ROOT, "tests", "fetch-oracles"), "--offline"],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
 class Tokenizers(harness.EndToEndTest):
     case_seconds = 120
 
     @classmethod
     def setUpClass(cls):
-        python = _oracle_python()
-        if python is None:
-            if os.environ.get(REQUIRED):
-                raise AssertionError(f"{REQUIRED} is set, and tests/fetch-oracles has not run")
-            raise unittest.SkipTest("tests/fetch-oracles fetches what to compare with")
+        python = harness.oracle_python()
         cls.texts = list(dict.fromkeys(awkward_texts.BY_HAND
                                        + awkward_texts.at_random(RANDOM_TEXTS, seed=1)))
         cls.marked = MARKED + cls.texts
