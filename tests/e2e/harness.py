@@ -172,7 +172,7 @@ def instruction_sets():
 
 
 def oracle_python():
-    """The python that has the libraries of tests/fetch-oracles. Skips the case where there is none."""
+    """The python with the libraries of tests/fetch-oracles. Skips the case where there is none."""
     done = subprocess.run([os.path.join(ROOT, "tests", "fetch-oracles"), "--offline"],
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     if done.returncode == 0:
