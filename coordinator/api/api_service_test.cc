@@ -34,8 +34,7 @@ class TestReply : public HttpReply {
   void Send(HttpResponse response) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     response_ = std::move(response);
-    ended_ = true;
-    changed_.notify_all();
+    EndLocked();
   }
   void SendEvents(std::string events) override {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -44,12 +43,11 @@ class TestReply : public HttpReply {
   }
   void End() override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    ended_ = true;
-    changed_.notify_all();
+    EndLocked();
   }
   void OnGone(std::function<void()> gone) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    gone_ = std::move(gone);
+    if (!ended_) gone_ = std::move(gone);
   }
 
   HttpResponse Response() {
@@ -75,9 +73,21 @@ class TestReply : public HttpReply {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return events_.size() > bytes; });
   }
-  void Leave() { std::exchange(gone_, nullptr)(); }
+  void Leave() {
+    std::function<void()> gone;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      gone = std::exchange(gone_, nullptr);
+    }
+    if (gone) gone();
+  }
 
  private:
+  void EndLocked() {
+    ended_ = true;
+    gone_ = nullptr;
+    changed_.notify_all();
+  }
   void Wait() {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return ended_; });

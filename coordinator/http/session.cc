@@ -188,10 +188,12 @@ class Session : public std::enable_shared_from_this<Session> {
   // False when the connection is of no more use.
   asio::awaitable<bool> Answer(HttpRequest request, unsigned version, bool keep_alive) {
     stream_.expires_never();
-    const auto wake = [weak = weak_from_this(), executor = stream_.get_executor()] {
-      if (weak.expired()) return;
-      asio::post(executor, [weak] {
-        if (const std::shared_ptr<Session> self = weak.lock()) self->wake_.cancel();
+    // A reply may outlive its connection, and the server: it holds on to neither.
+    const auto wake = [weak = weak_from_this()] {
+      const std::shared_ptr<Session> self = weak.lock();
+      if (self == nullptr) return;
+      asio::post(self->stream_.get_executor(), [weak] {
+        if (const std::shared_ptr<Session> session = weak.lock()) session->wake_.cancel();
       });
     };
     exchange_ = std::make_shared<Exchange>(wake, context_->limits.unsent_bytes);
