@@ -41,6 +41,9 @@ inline constexpr size_t kMaxPayloadBytes = size_t{128} << 20;
 // Bytes of any message, as gRPC is told: its own default of 4 MiB is 256 rows of 4,096 floats.
 inline constexpr size_t kMaxMessageBytes = 4 + kMaxHeaderBytes + kMaxPayloadBytes;
 
+// Milliseconds that a stage may say it took or waited: eleven days. A sum of such stays a number.
+inline constexpr double kMaxIntervalMs = 1e9;
+
 // Bytes of an address or another short text.
 inline constexpr size_t kMaxNameBytes = 512;
 // Bytes of an error's text; a longer one is cut.

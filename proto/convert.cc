@@ -47,16 +47,31 @@ absl::Status CheckSpan(const Span& span, const StageConfig& stage) {
   return CheckIds("KV block id", span.block_table, stage.kv_block_count);
 }
 
+constexpr int kIntervalsPerStage = 3;
+
 void TimingsToWire(const std::vector<StageTiming>& stages,
                    google::protobuf::RepeatedField<double>* out) {
-  for (const StageTiming& stage : stages) out->Add(stage.compute_ms);
+  for (const StageTiming& stage : stages) {
+    for (const double ms : {stage.compute_ms, stage.input_wait_ms, stage.send_wait_ms}) {
+      out->Add(ms);
+    }
+  }
 }
 
 absl::StatusOr<std::vector<StageTiming>> TimingsFromWire(
     const google::protobuf::RepeatedField<double>& wire, int expected) {
-  RETURN_IF_ERROR(CheckRange("stage timings", wire.size(), expected, expected));
-  std::vector<StageTiming> stages;
-  for (const double ms : wire) stages.push_back({.compute_ms = ms});
+  const int count = expected * kIntervalsPerStage;
+  RETURN_IF_ERROR(CheckRange("stage timings", wire.size(), count, count));
+  for (const double ms : wire) {
+    if (ms >= 0 && ms <= kMaxIntervalMs) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("a stage's time is ", ms, " ms, expected 0 to ", kMaxIntervalMs));
+  }
+  std::vector<StageTiming> stages(expected);
+  for (int i = 0; i < expected; ++i) {
+    const double* ms = wire.data() + i * kIntervalsPerStage;
+    stages[i] = {.compute_ms = ms[0], .input_wait_ms = ms[1], .send_wait_ms = ms[2]};
+  }
   return stages;
 }
 

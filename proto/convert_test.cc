@@ -45,7 +45,7 @@ ChainStep SomeStep(int stage) {
   if (stage > 0) {
     for (int i = 0; i < 12; ++i) step.batch.hidden.push_back(static_cast<float>(i) * 0.1f);
   }
-  for (int i = 0; i < stage; ++i) step.stages.push_back({.compute_ms = i + 0.5});
+  for (int i = 0; i < stage; ++i) step.stages.push_back({i + 0.5, i + 0.25, i * 2.0});
   return step;
 }
 
@@ -118,6 +118,8 @@ TEST(ConvertTest, AStepArrivesAsItWasSent) {
     ASSERT_EQ(got->stages.size(), static_cast<size_t>(stage));
     if (stage == 2) {
       EXPECT_EQ(got->stages[1].compute_ms, 1.5);
+      EXPECT_EQ(got->stages[1].input_wait_ms, 1.25);
+      EXPECT_EQ(got->stages[1].send_wait_ms, 2.0);
     }
   }
 }
@@ -182,7 +184,9 @@ TEST(ConvertTest, EveryNumberOfABatchHasABound) {
       {[](ChainStep& s) { s.batch.spans[0].block_table[0] = -7; }, "KV block id is -7"},
       {[](ChainStep& s) { s.batch.hidden.pop_back(); }, "floats of hidden rows is 11, expected 12"},
       {[](ChainStep& s) { s.batch.hidden.resize(16); }, "floats of hidden rows is 16"},
-      {[](ChainStep& s) { s.stages.pop_back(); }, "stage timings is 0, expected 1"},
+      {[](ChainStep& s) { s.stages.pop_back(); }, "stage timings is 0, expected 3"},
+      {[](ChainStep& s) { s.stages[0].input_wait_ms = std::nan(""); }, "time is nan"},
+      {[](ChainStep& s) { s.stages[0].compute_ms = -1; }, "time is -1"},
   };
   for (const auto& [spoil, expected] : cases) {
     ChainStep step = SomeStep(1);
@@ -286,7 +290,7 @@ TEST(ConvertTest, AResultMustFitWhatWasAsked) {
       {[](StepReply& r) { r.result.outputs[1].scores.clear(); }, "scores of a span is 0"},
       {[](StepReply& r) { r.result.outputs[0].samples[0].top_logprobs[0].first = -1; },
        "top token"},
-      {[](StepReply& r) { r.result.stages.pop_back(); }, "stage timings is 2, expected 3"},
+      {[](StepReply& r) { r.result.stages.pop_back(); }, "stage timings is 6, expected 9"},
   };
   for (const auto& [spoil, expected] : cases) {
     StepReply reply = SomeReply();

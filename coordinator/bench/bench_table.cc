@@ -14,28 +14,22 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Column {
-  const char* name;
-  bool is_number;  // to the right
-  size_t width;    // at least; the widest figure to be expected
-};
-constexpr Column kColumns[] = {
-    {"model", false, 5}, {"size", true, 4}, {"workers", true, 7}, {"threads", true, 7},
-    {"test", false, 4},  {"t/s", true, 18}, {"limit", false, 20}, {"share", true, 5},
-};
 constexpr const char* kCsvFields[] = {"model_filename", "model_size",   "n_prompt",  "n_gen",
                                       "n_depth",        "n_batch_seqs", "n_threads", "n_workers",
                                       "avg_ts",         "stddev_ts",    "limit",     "limit_value",
                                       "limit_share"};
 
-std::string ModelName(const std::string& path) {
-  const std::string name = path.substr(path.rfind('/') + 1);
-  return std::string(absl::StripSuffix(name, ".gguf"));
-}
-
-// Of UTF-8: continuation bytes take no place.
-size_t CharacterCount(absl::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; });
+MarkdownTable MakeTable(const BenchModel& model, const std::vector<BenchTest>& tests) {
+  size_t test_width = 0;
+  for (const BenchTest& test : tests) test_width = std::max(test_width, test.Name().size());
+  return MarkdownTable({{"model", false, CharacterCount(ModelName(model.path))},
+                        {"size", true, CharacterCount(model.size_text)},
+                        {"workers", true},
+                        {"threads", true},
+                        {"test", false, test_width},
+                        {"t/s", true, 18},
+                        {"limit", false, 20},
+                        {"share", true}});
 }
 
 std::string CsvField(const Json& object, const char* name) {
@@ -47,30 +41,24 @@ std::string CsvField(const Json& object, const char* name) {
 
 }  // namespace
 
-BenchTable::BenchTable(BenchFormat format, BenchModel model, const std::vector<BenchTest>& tests)
-    : format_(format), model_(std::move(model)) {
-  for (const Column& column : kColumns) widths_.push_back(column.width);
-  widths_[0] = std::max(widths_[0], CharacterCount(ModelName(model_.path)));
-  widths_[1] = std::max(widths_[1], CharacterCount(model_.size_text));
-  for (const BenchTest& test : tests) widths_[4] = std::max(widths_[4], test.Name().size());
+std::string ModelName(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return std::string(absl::StripSuffix(name, ".gguf"));
 }
+
+BenchTable::BenchTable(BenchFormat format, BenchModel model, const std::vector<BenchTest>& tests)
+    : format_(format), model_(std::move(model)), table_(MakeTable(model_, tests)) {}
 
 std::string BenchTable::Header() const {
   if (format_ == BenchFormat::kJson) return "";
   if (format_ == BenchFormat::kCsv) return absl::StrCat(absl::StrJoin(kCsvFields, ","), "\n");
-  std::vector<std::string> names, rules;
-  for (size_t i = 0; i < widths_.size(); ++i) {
-    names.push_back(kColumns[i].name);
-    rules.push_back(std::string(widths_[i], '-'));
-    if (kColumns[i].is_number) rules.back().back() = ':';
-  }
-  return absl::StrCat(MarkdownLine(names), MarkdownLine(rules));
+  return table_.Header();
 }
 
 std::string BenchTable::Row(const BenchResult& result) {
   const std::string header = std::exchange(has_header_, true) ? "" : Header();
   if (format_ == BenchFormat::kMarkdown) {
-    return absl::StrCat(header, MarkdownLine(MarkdownCells(result)));
+    return absl::StrCat(header, table_.Line(MarkdownCells(result)));
   }
   Json object = ResultJson(model_, result);
   if (format_ == BenchFormat::kJson) {
@@ -121,17 +109,6 @@ std::vector<std::string> BenchTable::MarkdownCells(const BenchResult& result) co
           absl::StrFormat("%.2f ± %.2f", result.Mean(), result.StandardDeviation()),
           limit,
           share};
-}
-
-std::string BenchTable::MarkdownLine(const std::vector<std::string>& cells) const {
-  std::string line = "|";
-  for (size_t i = 0; i < cells.size(); ++i) {
-    const size_t taken = CharacterCount(cells[i]);
-    const std::string blanks(widths_[i] - std::min(widths_[i], taken), ' ');
-    absl::StrAppend(&line, " ", kColumns[i].is_number ? blanks : "", cells[i],
-                    kColumns[i].is_number ? "" : blanks, " |");
-  }
-  return line + "\n";
 }
 
 }  // namespace baton

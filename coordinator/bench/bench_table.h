@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "coordinator/bench/markdown_table.h"
 #include "coordinator/bench/measurement.h"
 #include "nlohmann/json.hpp"
 
@@ -19,6 +20,9 @@ struct BenchModel {
   std::string size_text;      // for people
   uint64_t tensor_bytes = 0;  // in the file
 };
+
+// "models/tiny.Q4_0.gguf" is called "tiny.Q4_0".
+std::string ModelName(const std::string& path);
 
 // Text in pieces: a row as soon as there is a result, and what ends them; each may be empty.
 class BenchTable {
@@ -37,11 +41,10 @@ class BenchTable {
  private:
   std::string Header() const;
   std::vector<std::string> MarkdownCells(const BenchResult& result) const;
-  std::string MarkdownLine(const std::vector<std::string>& cells) const;
 
   const BenchFormat format_;
   const BenchModel model_;
-  std::vector<size_t> widths_;  // in characters, of markdown
+  const MarkdownTable table_;
   bool has_header_ = false;
   nlohmann::ordered_json list_ = nlohmann::ordered_json::array();
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 #include "coordinator/bench/bench_table.h"
 #include "coordinator/bench/measurement.h"
 #include "coordinator/bench/sequence_feeder.h"
+#include "coordinator/bench/stream_bench.h"
+#include "coordinator/bench/stream_table.h"
 #include "coordinator/cli/deployment.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/machine.h"
@@ -137,28 +140,88 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
   return absl::OkStatus();
 }
 
+// What all streams of the largest test take.
+Room StreamRoom(const Options& options) {
+  const auto most = [](const std::vector<int32_t>& values) {
+    return *std::max_element(values.begin(), values.end());
+  };
+  return {most(options.concurrency),
+          most(options.bench.prompt_tokens) + most(options.bench.generated_tokens)};
+}
+
+absl::Status RunStreams(const Options& options, const PlannedModel& model, StreamTable& table,
+                        Output& output) {
+  ASSIGN_OR_RETURN(const auto deployment, Deployment::Start(options, model));
+  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
+  StageClock clock;
+  deployment->OnStep([&](const StepRecord& record) { clock.Add(record); });
+  const auto keep_going = [&] { return !Interrupted() && !output.closed(); };
+  ProgressLine progress;
+  for (const StreamTest& test : ListStreamTests(options.bench, options.concurrency)) {
+    std::vector<StreamResult> runs;
+    for (int i = 0; i < options.repetitions; ++i) {
+      progress.Show(
+          absl::StrCat(test.stream_count, " streams, run ", i + 1, " of ", options.repetitions));
+      // No prompt comes twice: it would cost nothing.
+      const uint64_t seed = 1 + uint64_t{kDefaultQueueLimit} * i;
+      ASSIGN_OR_RETURN(StreamResult run,
+                       RunStreamTest(test, model.spec.vocabulary_size, seed, options.speculation,
+                                     deployment->scheduler(), clock, keep_going));
+      runs.push_back(std::move(run));
+    }
+    StreamResult result = Merge(runs);
+    if (options.workers.empty()) result.thread_count = ThreadsPerWorker(options);
+    result.worker_count = static_cast<int>(options.workers.size()) + options.local_worker_count;
+    progress.Clear();
+    output.Write(table.Row(result));
+    RETURN_IF_ERROR(output.status());
+  }
+  return absl::OkStatus();
+}
+
+// Once for each number of threads that is asked for.
+absl::Status ForEachThreadCount(const Options& options,
+                                const std::function<absl::Status(const Options&)>& run) {
+  Options one = options;
+  std::vector<std::optional<int>> counts(options.bench_threads.begin(),
+                                         options.bench_threads.end());
+  if (counts.empty()) counts.push_back(std::nullopt);
+  for (const std::optional<int> count : counts) {
+    one.thread_count = count;
+    RETURN_IF_ERROR(run(one));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status RunBench(const Options& options, Output& output) {
+  const bool streams = !options.concurrency.empty();
   const std::vector<BenchTest> tests = ListTests(options.bench);
   ASSIGN_OR_RETURN(PlannedModel model, PlanModel(options, /*default_context=*/1));
-  ASSIGN_OR_RETURN(const Room room, RoomFor(tests, model.spec));
+  Room room = StreamRoom(options);
+  if (!streams) {
+    ASSIGN_OR_RETURN(room, RoomFor(tests, model.spec));
+  }
   model.context_length = room.position_count;
   ASSIGN_OR_RETURN(model.kv_block_count, CountKvBlocks(room, options, model));
   std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
+  const uint64_t bytes = WeightBytes(model.plan);
+  const BenchModel name = {options.model, HumanBytes(bytes), bytes};
+  if (streams) {
+    StreamTable table(options.bench_format == BenchFormat::kJson, name);
+    RETURN_IF_ERROR(ForEachThreadCount(
+        options, [&](const Options& run) { return RunStreams(run, model, table, output); }));
+    output.Write(table.Footer());
+    return output.status();
+  }
   if (!options.workers.empty()) {
     Say("limits are left out: the workers' hardware is not this machine's");
   }
-  const uint64_t bytes = WeightBytes(model.plan);
-  BenchTable table(options.bench_format, {options.model, HumanBytes(bytes), bytes}, tests);
-  Options run = options;
-  std::vector<std::optional<int>> threads(options.bench_threads.begin(),
-                                          options.bench_threads.end());
-  if (threads.empty()) threads.push_back(std::nullopt);
-  for (const std::optional<int> count : threads) {
-    run.thread_count = count;
-    RETURN_IF_ERROR(RunTests(run, model, room, tests, table, output));
-  }
+  BenchTable table(options.bench_format, name, tests);
+  RETURN_IF_ERROR(ForEachThreadCount(options, [&](const Options& run) {
+    return RunTests(run, model, room, tests, table, output);
+  }));
   output.Write(table.Footer());
   return output.status();
 }

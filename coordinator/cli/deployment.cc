@@ -167,6 +167,11 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
     const std::function<void(double)>& on_progress) {
   const auto start = std::chrono::steady_clock::now();
   std::unique_ptr<Deployment> deployment(new Deployment(options, model));
+  if (!options.trace_file.empty()) {
+    // A file that cannot be written is told now, and not when there is something to lose.
+    deployment->trace_ = std::make_unique<StepTrace>();
+    RETURN_IF_ERROR(deployment->trace_->Write(options.trace_file));
+  }
   {
     LoadProgressDisplay display(model.workers, isatty(STDERR_FILENO));
     const auto progress = [&](int stage, uint64_t bytes_done, uint64_t bytes_total) {
@@ -180,6 +185,14 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
       std::chrono::steady_clock::now() - start;
   deployment->load_ms_ = elapsed.count();
   return deployment;
+}
+
+Deployment::~Deployment() {
+  scheduler_ = nullptr;  // the last step is in the trace
+  if (trace_ == nullptr) return;
+  const absl::Status status = trace_->Write(options_.trace_file);
+  Say(status.ok() ? absl::StrCat("trace written to ", options_.trace_file)
+                  : absl::StrCat("warning: ", status.message()));
 }
 
 absl::Status Deployment::StartStages(const LoadProgress& progress) {
@@ -234,6 +247,10 @@ Scheduler& Deployment::scheduler() {
     options.context_length = model_.context_length;
     options.vocabulary_size = model_.spec.vocabulary_size;
     options.prompt_chunk = options_.prompt_chunk;
+    options.on_step = [this](const StepRecord& record) {
+      if (trace_ != nullptr) trace_->Add(record);
+      if (on_step_) on_step_(record);
+    };
     scheduler_ = std::make_unique<Scheduler>(*pipeline_, std::move(options));
   }
   return *scheduler_;

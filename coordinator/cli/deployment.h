@@ -14,6 +14,7 @@
 #include "coordinator/cluster/local_workers.h"
 #include "coordinator/cluster/remote_pipeline.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "coordinator/scheduler/step_trace.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/plan.h"
@@ -51,11 +52,16 @@ class Deployment {
       const Options& options, const PlannedModel& model,
       const std::function<void(double share)>& on_progress = nullptr);
 
+  // Writes the trace, where one is asked for.
+  ~Deployment();
+
   const PlannedModel& model() const { return model_; }
   // For who numbers the steps himself, and has no use for scheduler().
   Pipeline& pipeline() { return *pipeline_; }
   // The only user of the pipeline, from the first call on.
   Scheduler& scheduler();
+  // Hears of each step of scheduler(), from a thread of it. Before the first call of that.
+  void OnStep(std::function<void(const StepRecord&)> on_step) { on_step_ = std::move(on_step); }
   absl::StatusOr<std::vector<StageStats>> Stats() { return pipeline_->Stats(); }
   double load_ms() const { return load_ms_; }
   // Ends what waits for workers. Thread-safe. A step inside this process is not cut short.
@@ -72,6 +78,8 @@ class Deployment {
   std::unique_ptr<LocalWorkers> local_workers_;
   std::unique_ptr<Pipeline> pipeline_;
   RemotePipeline* remote_ = nullptr;  // the pipeline, where it is one
+  std::function<void(const StepRecord&)> on_step_;
+  std::unique_ptr<StepTrace> trace_;  // null: none is asked for
   std::unique_ptr<Scheduler> scheduler_;
   double load_ms_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "coordinator/cli/options.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "coordinator/cli/arguments.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "engine/base/status_macros.h"
 
 namespace baton {
@@ -57,6 +59,7 @@ struct Flags {
   std::string bench_sequences;
   std::string bench_depths;
   std::string bench_threads;
+  std::string bench_concurrency;
   std::string bench_format = "md";
 };
 
@@ -147,6 +150,10 @@ void AddComputeFlags(CLI::App& app, Flags& flags, Options& options) {
   app.add_option("--activations", flags.activations,
                  "int8: rounded for quantized weights (default); f32: not, slower")
       ->type_name("MODE")
+      ->group(group);
+  app.add_option("--trace", options.trace_file,
+                 "write when which stage computed what, for Perfetto (ui.perfetto.dev)")
+      ->type_name("FILE")
       ->group(group);
   app.add_flag("--plan-only", options.plan_only, "print the plan and stop")->group(group);
 }
@@ -272,6 +279,8 @@ void AddBenchFlags(CLI::App& app, Flags& flags, Options& options) {
   list("-d,--n-depth", flags.bench_depths, "tokens that each one holds before (default 0)");
   list("-t,--threads", flags.bench_threads,
        "compute threads of each local worker\n(default: physical cores / workers)");
+  list("--concurrency", flags.bench_concurrency,
+       "that many clients at once instead: latencies, and how busy stages are");
   app.add_option("-r,--repetitions", options.repetitions, "runs of each test (default 3)")
       ->check(Within(1, kMaxRepetitions))
       ->type_name("N")
@@ -523,6 +532,7 @@ absl::Status ParseRunFlags(const Flags& flags, Options& options) {
     }
     options.isa = *isa;
   }
+  if (!options.trace_file.empty()) options.trace_file = ResolvePath(options.trace_file);
   options.layers = flags.layers;
   options.thread_count = flags.threads;
   for (const auto& [name, value] :
@@ -619,6 +629,27 @@ absl::Status ParseList(absl::string_view flag, absl::string_view text, int least
   return absl::OkStatus();
 }
 
+// Clients come with a prompt and want an answer.
+absl::Status CheckConcurrency(const Flags& flags, const Options& options) {
+  if (options.concurrency.empty()) {
+    if (options.trace_file.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError("--trace goes with --concurrency: tests have no scheduler");
+  }
+  if (!flags.bench_sequences.empty() || !flags.bench_depths.empty()) {
+    return absl::InvalidArgumentError("--concurrency is given; expected neither -b nor -d");
+  }
+  for (const std::vector<int32_t>* counts :
+       {&options.bench.prompt_tokens, &options.bench.generated_tokens}) {
+    if (std::count(counts->begin(), counts->end(), 0) > 0) {
+      return absl::InvalidArgumentError("--concurrency is given; expected -p and -n of 1 or more");
+    }
+  }
+  if (flags.bench_format == "csv") {
+    return absl::InvalidArgumentError("--concurrency is given; expected -o md or json");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParseBenchFlags(const Flags& flags, Options& options) {
   BenchMatrix& bench = options.bench;
   RETURN_IF_ERROR(ParseList("-p", flags.bench_prompts, 0, kMaxBenchTokens, bench.prompt_tokens));
@@ -627,6 +658,9 @@ absl::Status ParseBenchFlags(const Flags& flags, Options& options) {
   RETURN_IF_ERROR(ParseList("-b", flags.bench_sequences, 1, kMaxBatchRows, bench.sequence_counts));
   RETURN_IF_ERROR(ParseList("-d", flags.bench_depths, 0, kMaxBenchTokens, bench.depths));
   RETURN_IF_ERROR(ParseList("-t", flags.bench_threads, 1, kMaxThreads, options.bench_threads));
+  RETURN_IF_ERROR(ParseList("--concurrency", flags.bench_concurrency, 1, kDefaultQueueLimit,
+                            options.concurrency));
+  RETURN_IF_ERROR(CheckConcurrency(flags, options));
   if (ListTests(bench).empty()) {
     return absl::InvalidArgumentError("-p and -n are 0; expected a test to run");
   }

@@ -42,6 +42,7 @@ struct Options {
   int32_t prompt_chunk = 0;                 // 0: the scheduler's choice
   Speculation speculation = Speculation::kAuto;
   bool plan_only = false;
+  std::string trace_file;  // where a picture of the run goes; empty: nowhere
 
   // The prompt: at most one of these.
   std::optional<std::string> prompt;
@@ -80,6 +81,7 @@ struct Options {
   std::vector<int> bench_threads;  // one after the other; empty: the default
   int repetitions = 3;
   BenchFormat bench_format = BenchFormat::kMarkdown;
+  std::vector<int> concurrency;  // streams at once; empty: tests without a scheduler
 };
 
 // Where the person stands: `bazel run` starts the program elsewhere and says so in the environment.

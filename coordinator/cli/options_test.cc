@@ -269,6 +269,23 @@ TEST(OptionsTest, InspectTakesAFile) {
   EXPECT_THAT(ErrorOf({"inspect"}), HasSubstr("expected FILE; see coordinator inspect --help"));
 }
 
+TEST(ParseOptionsTest, ClientsOfBench) {
+  const auto bench = [](Words words) {
+    words.insert(words.begin(), {"bench", "-m", "/m"});
+    return ParseOptions(words);
+  };
+  const absl::StatusOr<Options> options =
+      bench({"--concurrency", "1,16", "-p", "32", "-n", "8", "--trace", "/t"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->concurrency, (std::vector<int>{1, 16}));
+  EXPECT_EQ(options->trace_file, "/t");
+  for (const Words& words :
+       {Words{"--trace", "/t"}, Words{"--concurrency", "0"}, Words{"--concurrency", "1", "-b", "2"},
+        Words{"--concurrency", "1", "-n", "0"}, Words{"--concurrency", "1", "-o", "csv"}}) {
+    EXPECT_FALSE(bench(words).ok());
+  }
+}
+
 TEST(ParseOptionsTest, HelpShowsWhatPeopleType) {
   const absl::StatusOr<Options> options = ParseOptions({"--help"});
   ASSERT_TRUE(options.ok()) << options.status();

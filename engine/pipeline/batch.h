@@ -71,9 +71,13 @@ struct SpanOutput {
   std::vector<double> scores;         // kScore: one log-probability per target
 };
 
-// Milliseconds that one stage spent on a step.
+// How one stage spent its time on a step: by its own clock, intervals alone.
 struct StageTiming {
   double compute_ms = 0;
+  // From the end of the step before to the start of this one: nothing was there to compute.
+  double input_wait_ms = 0;
+  // After the computation, until the stage behind could take the result.
+  double send_wait_ms = 0;
 };
 
 // What comes out of the last stage for a step.

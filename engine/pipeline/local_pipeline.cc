@@ -1,15 +1,22 @@
 #include "engine/pipeline/local_pipeline.h"
 
 #include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
 namespace baton {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+}  // namespace
 
 LocalPipeline::LocalPipeline(std::vector<std::unique_ptr<Stage>> stages)
-    : stages_(std::move(stages)) {
+    : stages_(std::move(stages)), last_ends_(stages_.size()) {
   CHECK(!stages_.empty());
 }
 
@@ -35,15 +42,19 @@ absl::StatusOr<StepResult> LocalPipeline::Next() {
 }
 
 absl::StatusOr<StepResult> LocalPipeline::Run(Step step) {
-  using Clock = std::chrono::steady_clock;
   StepResult result;
   result.epoch = step.batch.epoch;
   result.step = step.batch.step;
-  for (const std::unique_ptr<Stage>& stage : stages_) {
+  for (size_t i = 0; i < stages_.size(); ++i) {
     const Clock::time_point start = Clock::now();
-    ASSIGN_OR_RETURN(StageOutput output, stage->Forward(step.batch, step.outputs));
-    const std::chrono::duration<double, std::milli> elapsed = Clock::now() - start;
-    result.stages.push_back({elapsed.count()});
+    ASSIGN_OR_RETURN(StageOutput output, stages_[i]->Forward(step.batch, step.outputs));
+    const Clock::time_point end = Clock::now();
+    const Clock::time_point idle_since = std::exchange(last_ends_[i], end);
+    StageTiming& timing = result.stages.emplace_back();
+    timing.compute_ms = Milliseconds(end - start).count();
+    if (idle_since != Clock::time_point()) {
+      timing.input_wait_ms = Milliseconds(start - idle_since).count();
+    }
     step.batch.hidden = std::move(output.hidden);
     step.batch.failures = std::move(output.failures);
     result.outputs = std::move(output.outputs);

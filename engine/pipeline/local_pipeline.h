@@ -2,6 +2,7 @@
 #ifndef BATON_ENGINE_PIPELINE_LOCAL_PIPELINE_H_
 #define BATON_ENGINE_PIPELINE_LOCAL_PIPELINE_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -40,6 +41,8 @@ class LocalPipeline : public Pipeline {
   absl::StatusOr<StepResult> Run(Step step);
 
   const std::vector<std::unique_ptr<Stage>> stages_;
+  // When each last computed; its clock's epoch: never. Of Next() alone.
+  std::vector<std::chrono::steady_clock::time_point> last_ends_;
   std::mutex mutex_;
   std::condition_variable submitted_;
   std::deque<Step> steps_;  // submitted and not yet returned
