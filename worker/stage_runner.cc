@@ -14,10 +14,8 @@ namespace {
 // A peer that reads takes less to let a write through.
 constexpr std::chrono::milliseconds kDetachGrace{100};
 
-double MillisecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
 
 }  // namespace
 
@@ -198,7 +196,7 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
     outputs = *std::move(taken);
   }
   Finished finished;
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   if (step.error.ok()) {
     absl::StatusOr<StageOutput> output = stage_->Forward(step.batch, outputs);
     if (!output.ok()) {
@@ -210,7 +208,13 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
       step.batch.failures = std::move(output->failures);
     }
   }
-  step.stages.push_back({.compute_ms = MillisecondsSince(start)});
+  finished.done = Clock::now();
+  const Clock::time_point idle_since = std::exchange(last_done_, finished.done);
+  StageTiming& timing = step.stages.emplace_back();
+  timing.compute_ms = Milliseconds(finished.done - start).count();
+  if (idle_since != Clock::time_point()) {
+    timing.input_wait_ms = Milliseconds(start - idle_since).count();
+  }
   finished.step = std::move(step);
   return finished;
 }
@@ -233,7 +237,9 @@ bool StageRunner::Send(Finished finished) {
 bool StageRunner::SendOn(Finished finished) {
   ChainStep& step = finished.step;
   if (!config_.is_last()) {
-    return next_credits_.Take() && next_stream_->Write(EncodeStep(std::move(step)));
+    if (!next_credits_.Take()) return false;
+    step.stages.back().send_wait_ms = Milliseconds(Clock::now() - finished.done).count();
+    return next_stream_->Write(EncodeStep(std::move(step)));
   }
   StepReply reply;
   reply.result.epoch = step.batch.epoch;

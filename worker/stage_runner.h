@@ -69,7 +69,8 @@ class StageRunner {
 
   struct Finished {
     ChainStep step;
-    std::vector<SpanOutput> outputs;  // of the last stage
+    std::vector<SpanOutput> outputs;             // of the last stage
+    std::chrono::steady_clock::time_point done;  // when it was computed
   };
 
   // The streams that others open to this stage.
@@ -98,6 +99,8 @@ class StageRunner {
 
   const StageConfig config_;
   std::unique_ptr<Stage> stage_;  // of the compute thread alone
+  // When it last computed; its clock's epoch: never. Of the compute thread, too.
+  std::chrono::steady_clock::time_point last_done_;
   const FailureCallback on_failure_;
 
   ClosableQueue<Job> inbox_;

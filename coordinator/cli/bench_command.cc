@@ -35,15 +35,18 @@ struct Room {
   int32_t position_count = 1;  // of each sequence
 };
 
+absl::Status CheckFits(const std::string& test, int64_t positions, const ModelSpec& spec) {
+  if (positions <= spec.context_length) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("test ", test, " needs a context of ", positions,
+                                                 " tokens, and the model has at most ",
+                                                 spec.context_length));
+}
+
 absl::StatusOr<Room> RoomFor(const std::vector<BenchTest>& tests, const ModelSpec& spec) {
   Room room;
   for (const BenchTest& test : tests) {
     const int64_t positions = int64_t{test.depth} + test.tokens_per_sequence();
-    if (positions > spec.context_length) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("test ", test.Name(), " needs a context of ", positions,
-                       " tokens, and the model has at most ", spec.context_length));
-    }
+    RETURN_IF_ERROR(CheckFits(test.Name(), positions, spec));
     room.sequence_count = std::max(room.sequence_count, test.sequence_count);
     room.position_count = std::max(room.position_count, static_cast<int32_t>(positions));
   }
@@ -141,12 +144,15 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
 }
 
 // What all streams of the largest test take.
-Room StreamRoom(const Options& options) {
-  const auto most = [](const std::vector<int32_t>& values) {
-    return *std::max_element(values.begin(), values.end());
-  };
-  return {most(options.concurrency),
-          most(options.bench.prompt_tokens) + most(options.bench.generated_tokens)};
+absl::StatusOr<Room> StreamRoom(const Options& options, const ModelSpec& spec) {
+  Room room;
+  for (const StreamTest& test : ListStreamTests(options.bench, options.concurrency)) {
+    const int64_t positions = int64_t{test.prompt_tokens} + test.generated_tokens;
+    RETURN_IF_ERROR(CheckFits(absl::StrCat(test.stream_count, " streams"), positions, spec));
+    room.sequence_count = std::max(room.sequence_count, test.stream_count);
+    room.position_count = std::max(room.position_count, static_cast<int32_t>(positions));
+  }
+  return room;
 }
 
 absl::Status RunStreams(const Options& options, const PlannedModel& model, StreamTable& table,
@@ -199,10 +205,8 @@ absl::Status RunBench(const Options& options, Output& output) {
   const bool streams = !options.concurrency.empty();
   const std::vector<BenchTest> tests = ListTests(options.bench);
   ASSIGN_OR_RETURN(PlannedModel model, PlanModel(options, /*default_context=*/1));
-  Room room = StreamRoom(options);
-  if (!streams) {
-    ASSIGN_OR_RETURN(room, RoomFor(tests, model.spec));
-  }
+  ASSIGN_OR_RETURN(const Room room,
+                   streams ? StreamRoom(options, model.spec) : RoomFor(tests, model.spec));
   model.context_length = room.position_count;
   ASSIGN_OR_RETURN(model.kv_block_count, CountKvBlocks(room, options, model));
   std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);

@@ -260,12 +260,12 @@ TEST(ParseOptionsTest, KnowsItsSubcommands) {
 
 TEST(OptionsTest, InspectTakesAFile) {
   const absl::StatusOr<Options> options =
-      ParseOptions({"inspect", "/a.gguf", "--deep", "--tensors", "--json"}, false);
+      ParseOptions({"inspect", "/a.gguf", "--deep", "--tensors", "--json"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->command, Command::kInspect);
   EXPECT_EQ(options->model, "/a.gguf");
   EXPECT_TRUE(options->deep && options->list_tensors && options->json);
-  EXPECT_EQ(ParseOptions({"inspect", "-m", "/a.gguf"}, false)->model, "/a.gguf");
+  EXPECT_EQ(ParseOptions({"inspect", "-m", "/a.gguf"})->model, "/a.gguf");
   EXPECT_THAT(ErrorOf({"inspect"}), HasSubstr("expected FILE; see coordinator inspect --help"));
 }
 
