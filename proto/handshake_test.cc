@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/bounds.h"
@@ -92,8 +93,8 @@ TEST(HandshakeTest, EveryNumberHasABound) {
 TEST(HandshakeTest, VersionsAreComparedBeforeAllElse) {
   wire::ConfigureRequest request;  // nothing in it is right
   EXPECT_EQ(std::string(FromWire(request, Versions()).status().message()),
-            "the coordinator was built with protocol version 0, expected 2: both sides need the "
-            "same build");
+            absl::StrCat("the coordinator was built with protocol version 0, expected ",
+                         Versions().protocol, ": both sides need the same build"));
 }
 
 TEST(HandshakeTest, EdgesOfOneChainMeet) {

@@ -391,7 +391,7 @@ KnownFlags FlagsOf(const CLI::App& app) {
   return flags;
 }
 
-absl::Status Usage(const std::string& message, absl::string_view subcommand = "") {
+absl::Status UsageError(const std::string& message, absl::string_view subcommand = "") {
   return absl::InvalidArgumentError(absl::StrCat(message, "; see coordinator ", subcommand,
                                                  subcommand.empty() ? "" : " ", "--help"));
 }
@@ -726,10 +726,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
     options.help = apps.main.help();
     return options;
   } catch (const CLI::ParseError& error) {
-    return Usage(error.what(), subcommand);
+    return UsageError(error.what(), subcommand);
   }
   const absl::Status status = Interpret(flags, options);
-  if (!status.ok()) return Usage(std::string(status.message()), subcommand);
+  if (!status.ok()) return UsageError(std::string(status.message()), subcommand);
   return options;
 }
 
