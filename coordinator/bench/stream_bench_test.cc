@@ -55,6 +55,8 @@ TEST_F(StreamBenchTest, MeasuresEveryTokenOfEveryStream) {
   EXPECT_EQ(result->inter_token_ms.size(), 3u * 9);
   EXPECT_TRUE(std::is_sorted(result->inter_token_ms.begin(), result->inter_token_ms.end()));
   EXPECT_GT(result->tokens_per_second, 0);
+  // All steps are counted, the last one too: each takes 2 ms, as the pipeline says.
+  EXPECT_EQ(clock_.Take()[0].compute_ms, 0);
   ASSERT_EQ(result->stages.size(), 2u);
   for (const StageShares& stage : result->stages) {
     EXPECT_DOUBLE_EQ(stage.compute + stage.send_wait + stage.input_wait, 1);

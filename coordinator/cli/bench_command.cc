@@ -157,9 +157,9 @@ absl::StatusOr<Room> StreamRoom(const Options& options, const ModelSpec& spec) {
 
 absl::Status RunStreams(const Options& options, const PlannedModel& model, StreamTable& table,
                         Output& output) {
+  StageClock clock;  // outlives those that tell it
   ASSIGN_OR_RETURN(const auto deployment, Deployment::Start(options, model));
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
-  StageClock clock;
   deployment->OnStep([&](const StepRecord& record) { clock.Add(record); });
   const auto keep_going = [&] { return !Interrupted() && !output.closed(); };
   ProgressLine progress;

@@ -376,10 +376,11 @@ void Batcher::Finish(const absl::StatusOr<StepResult>& result, double now_ms) {
   step.record.returned_ms = now_ms;
   step.record.stages = result->stages;
   CountStep(step, *result);
+  // Before the requests' ends, so that whoever waits for one finds all its steps counted.
+  if (options_.on_step) options_.on_step(step.record);
   for (size_t i = 0; i < step.spans.size(); ++i) {
     FinishSpan(step.spans[i], result->outputs[i], *result, now_ms);
   }
-  if (options_.on_step) options_.on_step(step.record);
 }
 
 void Batcher::FinishSpan(const InFlightSpan& span, const SpanOutput& output,

@@ -44,8 +44,8 @@ struct SchedulerOptions {
   int32_t prompt_chunk = 0;     // most prompt rows in one step; 0: chosen by what steps take
   int queue_limit = kDefaultQueueLimit;
   int most_steps_in_flight = kDefaultStepsInFlight;  // as many as needed, up to this
-  // Called with every step that came back, from the scheduler's thread; must not block. May be
-  // null.
+  // Called with every step that came back, from the scheduler's thread, before sinks hear of it;
+  // must not block. May be null.
   std::function<void(const StepRecord&)> on_step;
 };
 
