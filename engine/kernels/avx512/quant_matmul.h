@@ -198,13 +198,20 @@ template <int kMost, typename Body>
   body.template operator()<kMost>();
 }
 
+// Rows of x in a tile. Six take 24 of 32 registers for sums and dot products. Every number of rows
+// is code of its own, so the many formats that are looked up make do with four: half as much code.
+template <typename Unit>
+constexpr int TileRows() {
+  constexpr bool kLooksUp = requires { Unit::Strip::kValues; };
+  return kLooksUp ? 4 : 6;
+}
+
 // Two groups times all rows of x, in tiles of nearly equal numbers of rows; meanwhile the groups
 // behind them come into the cache.
 template <typename Unit>
 void QuantGroupPair(const uint8_t* groups, int64_t group_bytes, const MatMulRows& rows, float* out,
                     int64_t out_stride) {
-  // Six rows take 24 of 32 registers for sums and dot products.
-  constexpr int kTileRows = 6;
+  constexpr int kTileRows = TileRows<Unit>();
   int64_t tiles = (rows.count + kTileRows - 1) / kTileRows;
   const int64_t bytes = 2 * group_bytes;
   Prefetcher ahead(groups + bytes, bytes, tiles * rows.quantized->blocks_per_row);
