@@ -28,6 +28,7 @@ PARSERS = [
     "//engine/chat/...",
     "//engine/sampling/...",
     "//proto/...",
+    "//coordinator/http/...",
 ]
 # What shows the NEON kernels' bits: run once more, cross-compiled, in QEMU.
 NEON_TESTS = ["//engine/kernels:kernels_test", "//tests:equivalence_test"]

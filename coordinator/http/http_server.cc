@@ -53,6 +53,7 @@ std::string AddressText(const tcp::endpoint& endpoint) {
   return absl::StrCat(address, ":", endpoint.port());
 }
 
+// On a strand of its own: it is closed from one thread while another may accept.
 absl::StatusOr<tcp::acceptor> Listen(asio::io_context& io, const std::string& host, uint16_t port) {
   const auto fail = [&](const error_code& error) {
     return absl::UnavailableError(
@@ -62,7 +63,7 @@ absl::StatusOr<tcp::acceptor> Listen(asio::io_context& io, const std::string& ho
   const auto found = tcp::resolver(io).resolve(host, absl::StrCat(port), error);
   if (error) return fail(error);
   const tcp::endpoint endpoint = found.begin()->endpoint();
-  tcp::acceptor acceptor(io);
+  tcp::acceptor acceptor(asio::make_strand(io));
   acceptor.open(endpoint.protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(endpoint, error);
@@ -101,7 +102,7 @@ class HttpServer::Impl {
     if (!acceptor.ok()) return acceptor.status();
     acceptor_ = *std::move(acceptor);
     address_ = AddressText(acceptor_.local_endpoint());
-    accepting_ = asio::co_spawn(context_->io, Accept(), asio::use_future);
+    accepting_ = asio::co_spawn(acceptor_.get_executor(), Accept(), asio::use_future);
     for (int i = 0; i < kThreads; ++i) {
       threads_.emplace_back([this] { context_->io.run(); });
     }
@@ -141,7 +142,7 @@ class HttpServer::Impl {
   // No session is started after this.
   void StopAccepting() {
     if (!accepting_.valid()) return;
-    asio::post(context_->io, [this] {
+    asio::post(acceptor_.get_executor(), [this] {
       error_code ignored;
       acceptor_.close(ignored);
     });
