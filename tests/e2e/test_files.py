@@ -30,7 +30,8 @@ class Inspect(harness.EndToEndTest):
         report = self.inspect(path, code=1)
         self.assertEqual(report["problems"][0]["kind"], "extent")
         # A load says the same.
-        self.expect_error("--model", path, "-p", "x", names=[re.escape(report["problems"][0]["message"])])
+        message = re.escape(report["problems"][0]["message"])
+        self.expect_error("--model", path, "-p", "x", names=[message])
 
     def test_unknown(self):
         path = models.edit("q4_0").set_string("general.architecture", "lhama").save(
