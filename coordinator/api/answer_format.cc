@@ -80,7 +80,14 @@ AnswerFormat::AnswerFormat(const GenerationCall& call, const ServedModel& model)
       include_usage_(call.include_usage),
       model_(model),
       id_(NewId(call.kind)),
-      created_s_(SecondsSince1970()) {}
+      created_s_(SecondsSince1970()),
+      chunk_head_(ChunkHead()) {}
+
+std::string AnswerFormat::ChunkHead() const {
+  std::string head = Dump(Head(kind_ == CallKind::kChat ? kChatChunk : kCompletion));
+  head.pop_back();  // the brace, for what differs from chunk to chunk
+  return head + ",\"choices\":";
+}
 
 Json AnswerFormat::Head(const char* object) const {
   return {{"id", id_},
@@ -158,11 +165,9 @@ Json AnswerFormat::Choice(const AnswerPiece& piece, const char* chat_field) cons
   return choice;
 }
 
-std::string AnswerFormat::ChunkEvent(Json choices) const {
-  Json chunk = Head(kind_ == CallKind::kChat ? kChatChunk : kCompletion);
-  chunk["choices"] = std::move(choices);
-  if (include_usage_) chunk["usage"] = nullptr;
-  return Event(chunk);
+std::string AnswerFormat::ChunkEvent(const Json& choices) const {
+  return absl::StrCat("data: ", chunk_head_, Dump(choices), include_usage_ ? ",\"usage\":null" : "",
+                      "}\n\n");
 }
 
 std::string AnswerFormat::Opening(int choice) const {

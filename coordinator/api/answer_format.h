@@ -56,7 +56,8 @@ class AnswerFormat {
   nlohmann::ordered_json ChatLogprobs(const AnswerPiece& piece) const;
   nlohmann::ordered_json CompletionLogprobs(const AnswerPiece& piece) const;
   nlohmann::ordered_json TokenJson(int32_t id, float logprob) const;
-  std::string ChunkEvent(nlohmann::ordered_json choices) const;
+  std::string ChunkHead() const;
+  std::string ChunkEvent(const nlohmann::ordered_json& choices) const;
 
   const CallKind kind_;
   const bool logprobs_;
@@ -64,6 +65,7 @@ class AnswerFormat {
   const ServedModel& model_;
   const std::string id_;
   const int64_t created_s_;
+  const std::string chunk_head_;  // what all chunks of a stream begin with
 };
 
 }  // namespace baton
