@@ -9,16 +9,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/number_text.h"
+#include "engine/gguf/alignment.h"
 #include "engine/quant/dequantize.h"
 
 namespace baton {
 namespace {
 
 constexpr char kGetAgain[] = "get the file again from its publisher";
-
-uint64_t AlignUp(uint64_t value, uint64_t alignment) {
-  return (value + alignment - 1) / alignment * alignment;
-}
 
 // Bytes from a tensor's start to where the next one starts or the file ends.
 struct Room {

@@ -118,7 +118,7 @@ absl::StatusOr<GgufFile> GgufFile::Read(const std::string& path) {
   std::optional<GgufFile> result = DiagnoseFile(std::move(file), &problems);
   const absl::Status status = problems.FirstError();
   if (status.ok()) return *std::move(result);
-  return absl::Status(status.code(), absl::StrCat("'", path, "': ", status.message()));
+  return Within(absl::StrCat("'", path, "'"), status);
 }
 
 std::optional<GgufFile> GgufFile::Diagnose(const std::string& path, ProblemList* problems) {

@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/gguf/alignment.h"
 #include "engine/gguf/extents.h"
 
 namespace baton {
@@ -21,15 +22,6 @@ std::string Quoted(absl::string_view name) {
   const bool is_long = name.size() > kMaxQuotedBytes;
   return absl::StrCat("'", absl::Utf8SafeCEscape(name.substr(0, kMaxQuotedBytes)),
                       is_long ? "...'" : "'");
-}
-
-// `status` with `context` in front of its message.
-absl::Status Within(absl::string_view context, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(context, ": ", status.message()));
-}
-
-uint64_t AlignUp(uint64_t value, uint64_t alignment) {
-  return (value + alignment - 1) / alignment * alignment;
 }
 
 // Names are printed, compared and sent around: no control characters.

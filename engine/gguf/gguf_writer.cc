@@ -13,6 +13,7 @@
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
+#include "engine/gguf/alignment.h"
 
 namespace baton {
 namespace {
@@ -62,10 +63,6 @@ void AppendElements(const GgufValue& value, std::string* out) {
       AppendString(element, out);
     }
   }
-}
-
-uint64_t AlignUp(uint64_t value, uint64_t alignment) {
-  return (value + alignment - 1) / alignment * alignment;
 }
 
 absl::Status WriteAt(int fd, uint64_t offset, const void* data, size_t size) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace baton {
 
 const char* ProblemKindName(ProblemKind kind) {
@@ -33,6 +35,10 @@ const char* ProblemKindName(ProblemKind kind) {
       return "value";
   }
   return "";
+}
+
+absl::Status Within(absl::string_view context, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(context, ": ", status.message()));
 }
 
 Problem MakeProblem(ProblemKind kind, absl::Status status, std::string tensor,

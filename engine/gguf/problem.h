@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 namespace baton {
 
@@ -46,6 +47,9 @@ struct Problem {
   std::string tensor = {};              // its name; empty where it is about none
   std::optional<uint64_t> offset = {};  // bytes from the start of the file
 };
+
+// `status` with `context`, such as the file's name, in front of its message.
+absl::Status Within(absl::string_view context, const absl::Status& status);
 
 // A problem that is known as a status: FailedPrecondition stands for what is not supported.
 Problem MakeProblem(ProblemKind kind, absl::Status status, std::string tensor = "",

@@ -50,11 +50,6 @@ absl::StatusOr<ShardKeys> ReadShardKeys(const GgufFile& file) {
   return keys;
 }
 
-// `status` with `context` in front of its message.
-absl::Status Within(absl::string_view context, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(context, ": ", status.message()));
-}
-
 absl::Status CheckKey(absl::string_view key, uint64_t found, uint64_t expected,
                       absl::string_view why) {
   if (found == expected) return absl::OkStatus();

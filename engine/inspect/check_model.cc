@@ -45,7 +45,7 @@ absl::StatusOr<ModelSpec> CheckModel(const GgufFile& file) {
   }
   if (error.ok() && spec.has_value()) return *std::move(spec);
   if (error.ok()) error = absl::InvalidArgumentError("it has no tensors, a vocabulary alone");
-  return absl::Status(error.code(), absl::StrCat("'", file.path(), "': ", error.message()));
+  return Within(absl::StrCat("'", file.path(), "'"), error);
 }
 
 }  // namespace baton

@@ -53,8 +53,7 @@ absl::StatusOr<ModelSpec> ModelSpec::Read(const GgufFile& file) {
   ProblemList problems;
   std::optional<ModelSpec> spec = Diagnose(file, &problems);
   if (spec.has_value()) return *std::move(spec);
-  const absl::Status status = problems.FirstError();
-  return absl::Status(status.code(), absl::StrCat(file.path(), ": ", status.message()));
+  return Within(file.path(), problems.FirstError());
 }
 
 void VisitSlices(const LayerSpec& layer, const std::function<void(const TensorSlice&)>& visit) {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/gguf/finite_check.h"
 #include "engine/quant/dequantize.h"
@@ -74,8 +73,7 @@ absl::Status WeightLoader::CheckPiece(const Piece& piece, const uint8_t* bytes) 
   const std::optional<Problem> bad =
       CheckFinite(tensor, first_block, bytes, piece.rows * piece.slice->columns);
   if (!bad.has_value()) return absl::OkStatus();
-  return absl::Status(bad->status.code(),
-                      absl::StrCat(file_.FileOf(tensor).path(), ": ", bad->status.message()));
+  return Within(file_.FileOf(tensor).path(), bad->status);
 }
 
 absl::Status WeightLoader::LoadPiece(const Piece& piece, std::vector<uint8_t>& buffer) const {
