@@ -447,7 +447,7 @@ void PackGroup(TensorType type, PackedFormat format, const uint8_t* file_rows, i
     case TensorType::kIQ3_S:
       return PackIntegers<UnitIQ3_S>(type, file_rows, columns, group);
     case TensorType::kIQ4_NL:
-      return PackIntegers<UnitIQ4_NL>(type, file_rows, columns, group);
+      return PackUnits<BlockIQ4_NL, UnitIQ4_NL>(file_rows, columns, group);
     case TensorType::kIQ4_XS:
       return PackIntegers<UnitIQ4_XS>(type, file_rows, columns, group);
     case TensorType::kMXFP4:
