@@ -395,6 +395,15 @@ TEST_F(ApiServiceTest, AFailureInTheMiddleIsTheLastEvent) {
   EXPECT_EQ(failure_.message(), "lost");
 }
 
+TEST_F(ApiServiceTest, AResultThatIsNotFiniteFailsItsRequestAlone) {
+  Serve("yes", 4);
+  pipeline_->poison = 80;
+  EXPECT_THAT(ErrorOf(Complete({{"prompt", {80, 81, 82, 83}}}), 500), HasSubstr("not finite"));
+  EXPECT_EQ(BodyOf(Complete())["choices"][0]["text"], "yes");
+  scheduler_ = nullptr;  // its threads have said all
+  EXPECT_TRUE(failure_.ok()) << failure_;
+}
+
 TEST_F(ApiServiceTest, LogprobsComeWithTheirText) {
   Serve("ab\xc3\xa9", 4);
   const json chat_like = BodyOf(Complete({{"logprobs", 1}}))["choices"][0]["logprobs"];

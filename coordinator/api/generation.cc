@@ -148,7 +148,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
       FailLocked(status);
       lock.unlock();
       Cancel();
-      on_failure_(status);
+      // Others, as a result that is not finite, are this request's alone.
+      if (absl::IsUnavailable(status)) on_failure_(status);
       return;
     }
     if (prompts_left_ == 0 && !failed_) EndLocked();

@@ -17,7 +17,7 @@ namespace baton {
 // Submits the call's requests; `reply` gets the answer as it comes, whole or as a stream. A client
 // that goes away ends them. Errors of Scheduler::Submit(): then nothing is under way, and `reply`
 // is still to be answered. All outlive the scheduler's last request. `on_failure`, called from a
-// thread of the scheduler, hears of errors that are not of this call alone.
+// thread of the scheduler, hears that the pipeline is lost.
 absl::Status StartGeneration(GenerationCall call, const ServedModel& model, Scheduler& scheduler,
                              ApiMetrics& metrics, std::shared_ptr<HttpReply> reply,
                              std::function<void(const absl::Status&)> on_failure);
