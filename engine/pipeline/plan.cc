@@ -30,29 +30,23 @@ absl::Status CheckStageCount(const ModelBytes& bytes, int stage_count) {
                                                  layer_count, " layers make 1 to ", layer_count));
 }
 
-// What every step of running answers reads; of the embedding it only looks a few rows up.
-uint64_t StepBytes(const ModelBytes& bytes, int begin, int end) {
-  const bool head = end == static_cast<int>(bytes.layers.size());
-  return CountStageBytes(bytes, begin, end, /*embedding=*/false, head);
-}
-
 // largest[s][i]: the smallest possible largest stage when layers [i, end) make s stages.
 std::vector<std::vector<uint64_t>> LargestStages(const ModelBytes& bytes, int stage_count) {
   const int layer_count = static_cast<int>(bytes.layers.size());
   constexpr uint64_t kImpossible = std::numeric_limits<uint64_t>::max();
   std::vector<std::vector<uint64_t>> largest(stage_count + 1,
                                              std::vector<uint64_t>(layer_count + 1, kImpossible));
-  std::vector<std::vector<uint64_t>> step_bytes(layer_count);  // by begin, then end
+  std::vector<std::vector<uint64_t>> stage_bytes(layer_count);  // by begin, then end
   for (int begin = 0; begin < layer_count; ++begin) {
     for (int end = 0; end <= layer_count; ++end) {
-      step_bytes[begin].push_back(end > begin ? StepBytes(bytes, begin, end) : 0);
+      stage_bytes[begin].push_back(end > begin ? MakeStage(bytes, begin, end).weight_bytes : 0);
     }
   }
   largest[0][layer_count] = 0;
   for (int stages = 1; stages <= stage_count; ++stages) {
     for (int begin = 0; begin < layer_count; ++begin) {
       for (int end = begin + 1; end <= layer_count; ++end) {
-        const uint64_t whole = std::max(step_bytes[begin][end], largest[stages - 1][end]);
+        const uint64_t whole = std::max(stage_bytes[begin][end], largest[stages - 1][end]);
         largest[stages][begin] = std::min(largest[stages][begin], whole);
       }
     }
@@ -90,7 +84,7 @@ absl::StatusOr<PipelinePlan> PlanByBytes(const ModelBytes& bytes, int stage_coun
   int begin = 0;
   for (int left = stage_count - 1; left >= 0; --left) {
     int end = begin + 1;
-    while (StepBytes(bytes, begin, end) > bound || largest[left][end] > bound) ++end;
+    while (MakeStage(bytes, begin, end).weight_bytes > bound || largest[left][end] > bound) ++end;
     plan.stages.push_back(MakeStage(bytes, begin, end));
     begin = end;
   }

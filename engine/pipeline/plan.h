@@ -22,11 +22,12 @@ struct PipelinePlan {
   std::vector<PlannedStage> stages;  // first to last; together all layers, without gaps
 };
 
-// Splits the layers in contiguous ranges so that the stage whose steps read most reads as little as
-// can be: layers and head, for each of which a step of running answers takes about as long as its
-// bytes say, whether it has one row or many. Prompts hardly use the head, so that the last stage
-// waits for the others a little while they are evaluated. Exact (dynamic programming), the earliest
-// cuts among equals. InvalidArgument when there are more stages than layers.
+// Splits the layers in contiguous ranges so that the largest stage is as small as can be, embedding
+// and head counted; exact (dynamic programming), the earliest cuts among equals. Bytes, because a
+// model is split where one memory is too small for it. By time the stage with the head would have
+// fewer layers (of a model of 1.1 billion parameters one less of 11: 5% more for 64 answers at
+// once, 2% less for prompts), but where the embedding is large the other stage would hold most of
+// the file. InvalidArgument when there are more stages than layers.
 absl::StatusOr<PipelinePlan> PlanByBytes(const ModelBytes& bytes, int stage_count);
 
 // From ranges given by hand, "0-11,12-21": inclusive, in order, covering each layer once.

@@ -28,12 +28,9 @@ std::string TextOf(const PipelinePlan& plan) {
   return text;
 }
 
-// Of the stages' bytes, the embedding's left out.
-uint64_t Largest(const ModelBytes& bytes, const PipelinePlan& plan) {
+uint64_t Largest(const PipelinePlan& plan) {
   uint64_t largest = 0;
-  for (const PlannedStage& stage : plan.stages) {
-    largest = std::max(largest, stage.weight_bytes - (stage.role.embedding ? bytes.embedding : 0));
-  }
+  for (const PlannedStage& stage : plan.stages) largest = std::max(largest, stage.weight_bytes);
   return largest;
 }
 
@@ -44,10 +41,9 @@ TEST(PlanTest, EqualLayersAreSplitEvenly) {
   EXPECT_EQ(TextOf(*PlanByBytes(bytes, 3)), "0-1e,2-3,4-5h");
 }
 
-TEST(PlanTest, TheHeadIsReadAndTheEmbeddingOnlyLookedUp) {
-  const ModelBytes bytes = BytesOf(std::vector<uint64_t>(6, 10), 20, 30);
+TEST(PlanTest, EmbeddingAndHeadCount) {
+  const ModelBytes bytes = BytesOf(std::vector<uint64_t>(6, 10), 0, 30);
   EXPECT_EQ(TextOf(*PlanByBytes(bytes, 2)), "0-3e,4-5h");
-  EXPECT_EQ(PlanByBytes(bytes, 2)->stages[0].weight_bytes, 60u);
   EXPECT_EQ(PlanByBytes(bytes, 2)->stages[1].weight_bytes, 50u);
 }
 
@@ -63,12 +59,12 @@ TEST(PlanTest, IsExactAgainstEveryPossibleCut) {
   uint64_t best = UINT64_MAX;
   for (int first = 1; first < 8; ++first) {
     for (int second = first + 1; second < 8; ++second) {
-      best = std::min(best, std::max({CountStageBytes(bytes, 0, first, false, false),
+      best = std::min(best, std::max({CountStageBytes(bytes, 0, first, true, false),
                                       CountStageBytes(bytes, first, second, false, false),
                                       CountStageBytes(bytes, second, 8, false, true)}));
     }
   }
-  EXPECT_EQ(Largest(bytes, *PlanByBytes(bytes, 3)), best);
+  EXPECT_EQ(Largest(*PlanByBytes(bytes, 3)), best);
 }
 
 TEST(PlanTest, TiedEmbeddingCountsAtBothEndsButOnceInOneStage) {
