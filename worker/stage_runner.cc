@@ -14,6 +14,10 @@ namespace {
 // A peer that reads takes less to let a write through.
 constexpr std::chrono::milliseconds kDetachGrace{100};
 
+// What goes out at once, whatever the link: the window that HTTP/2 gives a stream from the start.
+// More may have to wait for the peer, which is the sending thread's business.
+constexpr size_t kMostBytesSentInline = 65535;
+
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
@@ -176,10 +180,11 @@ void StageRunner::ComputeThread() {
     }
     std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
     if (!finished.has_value()) return;
-    // With nothing else to compute the step goes out from here, which spares it a change of
+    // With nothing else to compute a small step goes out from here, which spares it a change of
     // threads. Only this thread adds to unsent_, so that at 0 the sending thread has nothing in its
     // hands.
-    if (unsent_.fetch_add(1) == 0 && inbox_.IsEmpty()) {
+    if (unsent_.fetch_add(1) == 0 && inbox_.IsEmpty() &&
+        finished->PayloadBytes() <= kMostBytesSentInline) {
       if (!Send(*std::move(finished))) return;
     } else {
       outbox_.Push(*std::move(finished));

@@ -4,10 +4,11 @@
 //                  <-credits------------------------------------'  <-credits-- [credit]
 //
 // Each name in brackets is a thread, so that step k + 1 arrives and k - 1 leaves while k is
-// computed, and no lock is held meanwhile. Where no step k + 1 waits, [compute] sends by itself: a
-// step that comes to an idle stage changes threads once less. A step's credit goes back when the
-// step has left: the whole stage holds `window` steps at most, wherever they are. The last stage
-// sends results to the coordinator instead, once it has the outputs that a step was submitted with.
+// computed, and no lock is held meanwhile. Where no step k + 1 waits, [compute] sends a
+// small one by itself: a step that comes to an idle stage changes threads once less. A step's
+// credit goes back when the step has left: the whole stage holds `window` steps at most, wherever
+// they are. The last stage sends results to the coordinator instead, once it has the outputs that a
+// step was submitted with.
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
@@ -71,6 +72,13 @@ class StageRunner {
     ChainStep step;
     std::vector<SpanOutput> outputs;             // of the last stage
     std::chrono::steady_clock::time_point done;  // when it was computed
+
+    // Of hidden rows and logits, which make a message large.
+    size_t PayloadBytes() const {
+      size_t floats = step.batch.hidden.size();
+      for (const SpanOutput& output : outputs) floats += output.logits.size();
+      return floats * sizeof(float);
+    }
   };
 
   // The streams that others open to this stage.
