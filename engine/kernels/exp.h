@@ -1,4 +1,4 @@
-// exp in single precision as the numeric contract defines it: plain operations and fused
+// exp and tanh in single precision as the numeric contract defines them: plain operations and fused
 // multiply-add in one order, so that every instruction set gives the same bits.
 //
 // exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2], where
@@ -6,6 +6,10 @@
 // degree 7, evaluated from the highest coefficient. The error is under 1.5 units in the last place.
 // Outside [kLowest, kHighest] the result is 0 or infinity, before exp itself gets there. NaN gives
 // NaN.
+//
+// tanh(x) = (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x. The error is under 1.2e-7,
+// not relative to the result: soft caps and GELU, which it is for, add it to 1 or multiply it by a
+// constant. -0 gives 0, NaN gives NaN.
 #ifndef BATON_ENGINE_KERNELS_EXP_H_
 #define BATON_ENGINE_KERNELS_EXP_H_
 
@@ -40,6 +44,12 @@ inline float ExpFloat(float x) {
   for (int i = 1; i < 8; ++i) p = std::fma(p, r, kCoefficients[i]);
   return std::bit_cast<float>(std::bit_cast<uint32_t>(p) +
                               (static_cast<uint32_t>(static_cast<int32_t>(n)) << 23));
+}
+
+inline float TanhFloat(float x) {
+  const float e = ExpFloat(2 * (x < 0 ? x : -x));
+  const float tanh = (1 - e) / (1 + e);
+  return x < 0 ? -tanh : tanh;
 }
 
 }  // namespace baton

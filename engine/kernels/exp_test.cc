@@ -36,5 +36,28 @@ TEST(ExpFloatTest, BitsAreFixed) {
   EXPECT_EQ(std::bit_cast<uint32_t>(ExpFloat(-10.5f)), std::bit_cast<uint32_t>(2.7536449e-05f));
 }
 
+TEST(TanhFloatTest, IsNearTheExactOne) {
+  double worst = 0;
+  for (float x = -20; x < 20; x += 0.000131f) {
+    worst = std::max(worst, std::abs(TanhFloat(x) - std::tanh(static_cast<double>(x))));
+    EXPECT_EQ(TanhFloat(-x), -TanhFloat(x));
+  }
+  EXPECT_LT(worst, 1.2e-7);
+}
+
+TEST(TanhFloatTest, EndsOfTheRange) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(std::bit_cast<uint32_t>(TanhFloat(0.0f)), 0u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(TanhFloat(-0.0f)), 0u);
+  EXPECT_EQ(TanhFloat(infinity), 1.0f);
+  EXPECT_EQ(TanhFloat(-3e38f), -1.0f);
+  EXPECT_TRUE(std::isnan(TanhFloat(std::numeric_limits<float>::quiet_NaN())));
+}
+
+TEST(TanhFloatTest, BitsAreFixed) {
+  EXPECT_EQ(std::bit_cast<uint32_t>(TanhFloat(0.5f)), 0x3eec9a9fu);
+  EXPECT_EQ(std::bit_cast<uint32_t>(TanhFloat(-1.75f)), 0xbf70fdfdu);
+}
+
 }  // namespace
 }  // namespace baton

@@ -39,6 +39,14 @@ inline F32x16 Exp(F32x16 x) {
   return SelectNan(x, result);
 }
 
+// TanhFloat, lane by lane.
+inline F32x16 Tanh(F32x16 x) {
+  const F32x16 one = Set1(1.0f);
+  const F32x16 e = Exp(Mul(Set1(2.0f), SelectBelow(x, Zero(), x, Negate(x))));
+  const F32x16 tanh = Div(Sub(one, e), Add(one, e));
+  return SelectBelow(x, Zero(), Negate(tanh), tanh);
+}
+
 // Calls body(i, n) for the runs of 16 elements, n < 16 for the last one only.
 template <typename Body>
 inline void ForEachVector(int64_t count, const Body& body) {
