@@ -105,6 +105,11 @@ int64_t QueriesPerHead(const AttentionShape& shape) {
   return queries;
 }
 
+// The first position that a query at `position` sees.
+int64_t FirstSeen(const AttentionShape& shape, int64_t position) {
+  return shape.window == 0 ? 0 : std::max<int64_t>(0, position - shape.window + 1);
+}
+
 // Tiles of all sequences and heads; those that see most positions first, so that no thread ends
 // late.
 void ListTiles(const AttentionShape& shape, absl::Span<const AttentionRows> sequences,
@@ -117,10 +122,11 @@ void ListTiles(const AttentionShape& shape, absl::Span<const AttentionRows> sequ
     for (int64_t tile = tile_count - 1; tile >= 0; --tile) {
       const int64_t first = tile * kMaxTileQueries;
       const int64_t end = std::min<int64_t>(queries, first + kMaxTileQueries);
-      const int64_t last_position = rows.first_position + (end - 1) / queries_per_head;
+      const int64_t first_seen = FirstSeen(shape, rows.first_position + first / queries_per_head);
+      const int64_t last_seen = rows.first_position + (end - 1) / queries_per_head;
       for (int head = 0; head < shape.layout.head_count; ++head) {
-        tiles.push_back({&rows, head, first, static_cast<int>(end - first), 0,
-                         last_position / kAttentionBlock + 1, -1});
+        tiles.push_back({&rows, head, first, static_cast<int>(end - first),
+                         first_seen / kAttentionBlock, last_seen / kAttentionBlock + 1, -1});
       }
     }
   }
@@ -133,7 +139,7 @@ int64_t DivideTiles(const KvLayout& layout, AttentionScratch& scratch) {
   int64_t floats = 0;
   size_t divided = 0;
   for (const AttentionPiece& tile : scratch.merges) {
-    const int64_t blocks = tile.end_block;
+    const int64_t blocks = tile.end_block - tile.first_block;
     if (blocks <= kPieceBlocks) {
       scratch.pieces.push_back(tile);
       continue;
@@ -141,8 +147,8 @@ int64_t DivideTiles(const KvLayout& layout, AttentionScratch& scratch) {
     const int64_t block_floats = tile.query_count * AttentionPartialFloats(layout);
     for (int64_t first = 0; first < blocks; first += kPieceBlocks) {
       AttentionPiece piece = tile;
-      piece.first_block = first;
-      piece.end_block = std::min(blocks, first + kPieceBlocks);
+      piece.first_block = tile.first_block + first;
+      piece.end_block = std::min(tile.end_block, piece.first_block + kPieceBlocks);
       piece.partials = floats + first * block_floats;
       scratch.pieces.push_back(piece);
     }
@@ -163,16 +169,19 @@ void WithTile(const AttentionShape& shape, const AttentionPiece& piece, float* p
   const AttentionRows& rows = *piece.rows;
   const int64_t queries_per_head = QueriesPerHead(shape);
   const float* queries[kMaxTileQueries];
-  int64_t last_positions[kMaxTileQueries];
+  int64_t first_positions[kMaxTileQueries], last_positions[kMaxTileQueries];
+  float sinks[kMaxTileQueries];
   float* outs[kMaxTileQueries];
   for (int i = 0; i < piece.query_count; ++i) {
     const int64_t query = piece.first_query + i;
     const int64_t row = query / queries_per_head;
-    const int64_t head =
-        row * shape.query_head_count + piece.kv_head * queries_per_head + query % queries_per_head;
-    queries[i] = rows.query + head * layout.key_size;
+    const int64_t head = piece.kv_head * queries_per_head + query % queries_per_head;
+    const int64_t at = row * shape.query_head_count + head;
+    queries[i] = rows.query + at * layout.key_size;
     last_positions[i] = rows.first_position + row;
-    outs[i] = rows.out + head * layout.value_size;
+    first_positions[i] = FirstSeen(shape, last_positions[i]);
+    if (shape.sinks != nullptr) sinks[i] = shape.sinks[head];
+    outs[i] = rows.out + at * layout.value_size;
   }
   AttentionTile tile = {};
   tile.layout = layout;
@@ -180,9 +189,12 @@ void WithTile(const AttentionShape& shape, const AttentionPiece& piece, float* p
   tile.blocks = rows.blocks;
   tile.block_offset = shape.block_offset;
   tile.scale = shape.scale;
+  tile.soft_cap = shape.soft_cap;
   tile.query_count = piece.query_count;
   tile.queries = queries;
+  tile.first_positions = first_positions;
   tile.last_positions = last_positions;
+  tile.sinks = shape.sinks == nullptr ? nullptr : sinks;
   tile.first_block = piece.first_block;
   tile.end_block = piece.end_block;
   tile.outs = outs;

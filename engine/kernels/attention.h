@@ -10,8 +10,9 @@
 // The order. Positions are walked in *attention blocks* of kAttentionBlock, aligned by absolute
 // position. Each gives one partial: m = max score; p = exp(score - m); the sum of p over 16 virtual
 // lanes (lane = position mod 16) and their tree; and per element of V one ascending chain of
-// fma(p, v). Partials are merged in ascending order. Positions after the query's own are skipped,
-// never multiplied. So one chunk or twenty, one thread or many, give the same bits.
+// fma(p, v). Partials are merged in ascending order, a sink after them. Positions that a query does
+// not see, after its own or before its window, are skipped, never multiplied; a block without one
+// that it sees gives it no partial. So one chunk or twenty, one thread or many, give the same bits.
 #ifndef BATON_ENGINE_KERNELS_ATTENTION_H_
 #define BATON_ENGINE_KERNELS_ATTENTION_H_
 
@@ -61,6 +62,13 @@ struct AttentionShape {
                              // h / (query_head_count / layout.head_count)
   float scale = 0;           // scores are scale * (q . k): q is multiplied first, once
   int64_t block_offset = 0;  // bytes from the start of a KV block to the layer's part
+  // A query sees this many positions, up to and including its own; 0: all of them.
+  int window = 0;
+  // Scores become soft_cap * tanh(score / soft_cap); 0: they stay.
+  float soft_cap = 0;
+  // [query_head_count] or null: the score of a place that every query of the head sees besides its
+  // positions, and that has no V, so that it takes weight and gives nothing.
+  const float* sinks = nullptr;
 };
 
 // Rows of one sequence that attend to it.
@@ -69,8 +77,9 @@ struct AttentionRows {
   int64_t first_position = 0;    // of row 0; row r is at first_position + r
   const float* query = nullptr;  // [row_count][query_head_count * key_size]
   float* out = nullptr;          // [row_count][query_head_count * value_size]
-  // KV blocks of the sequence. V is read in vectors of 16: the memory of the last block goes on for
-  // kLanes floats, whatever they hold.
+  // KV blocks of the sequence; those that lie before every row's window are not read and may be
+  // null. V is read in vectors of 16: the memory of the last block goes on for kLanes floats,
+  // whatever they hold.
   const uint8_t* const* blocks = nullptr;
 };
 

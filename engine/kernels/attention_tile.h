@@ -16,18 +16,21 @@ inline constexpr int kMaxTileQueries = 16;
 struct AttentionTile {
   KvLayout layout;
   int kv_head;
-  const uint8_t* const* blocks;   // of the sequence, by position / kKvBlockTokens
-  int64_t block_offset;           // of the layer's part, in each
-  float scale;                    // of the queries
-  int query_count;                // at most kMaxTileQueries
-  const float* const* queries;    // each [key_size]
-  const int64_t* last_positions;  // what each query sees, inclusive; ascending
-  int64_t first_block;            // attention blocks [first_block, end_block)
-  int64_t end_block;
-  float* const* outs;  // each [value_size]
-  float* partials;     // [end_block - first_block][query_count][AttentionPartialFloats(layout)], or
-                       // null: the tile has all blocks, and gives outs
-  float* scratch;      // AttentionTileScratchFloats(layout) floats
+  const uint8_t* const* blocks;    // of the sequence, by position / kKvBlockTokens
+  int64_t block_offset;            // of the layer's part, in each
+  float scale;                     // of the queries
+  float soft_cap;                  // of the scores, or 0
+  int query_count;                 // at most kMaxTileQueries
+  const float* const* queries;     // each [key_size]
+  const int64_t* first_positions;  // what each query sees, inclusive; both ascending by no more
+  const int64_t* last_positions;   // than 1 from query to query
+  const float* sinks;              // of each query, or null
+  int64_t first_block;             // attention blocks [first_block, end_block), each seen by some
+  int64_t end_block;               // query
+  float* const* outs;              // each [value_size]
+  float* partials;  // [end_block - first_block][query_count][AttentionPartialFloats(layout)], or
+                    // null: the tile has all blocks, and gives outs
+  float* scratch;   // AttentionTileScratchFloats(layout) floats
 };
 
 // Elements of a head of K or V in whole vectors.

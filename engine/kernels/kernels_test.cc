@@ -311,18 +311,38 @@ TEST_F(KernelsTest, Int8ProductIsNearTheExactOne) {
 struct AttentionCase {
   KvType type;
   int heads, kv_heads, key_size, value_size;
+  int window = 0;
+  float soft_cap = 0;
+  bool sinks = false;
 };
+
+// The table of a sequence whose row at `position` is the first to come: without the blocks that no
+// row sees any more.
+std::vector<const uint8_t*> BlocksInWindow(std::vector<const uint8_t*> blocks, int window,
+                                           int64_t position) {
+  const int64_t gone = window == 0 ? 0 : (position - window + 1) / kKvBlockTokens;
+  for (int64_t i = 0; i < gone; ++i) blocks[i] = nullptr;
+  return blocks;
+}
 
 TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
   const int64_t positions = 3 * kAttentionBlock + 21;
-  for (const AttentionCase& c : std::vector<AttentionCase>{{KvType::kF16, 6, 2, 64, 64},
-                                                           {KvType::kF32, 3, 3, 24, 20},
-                                                           {KvType::kF16, 5, 1, 40, 72},
-                                                           {KvType::kQ8_0, 4, 2, 64, 32}}) {
+  for (const AttentionCase& c :
+       std::vector<AttentionCase>{{KvType::kF16, 6, 2, 64, 64},
+                                  {KvType::kF32, 3, 3, 24, 20},
+                                  {KvType::kF16, 5, 1, 40, 72},
+                                  {KvType::kQ8_0, 4, 2, 64, 32},
+                                  {KvType::kF16, 3, 3, 20, 36, 1},
+                                  {KvType::kF16, 6, 2, 64, 64, 5, 2},
+                                  {KvType::kF32, 4, 1, 24, 20, 40},
+                                  {KvType::kF16, 2, 2, 32, 32, 128, 0, true},
+                                  {KvType::kQ8_0, 8, 1, 32, 32, 90, 3, true},
+                                  {KvType::kF32, 5, 1, 16, 72, 0, 1, true}}) {
     const KvLayout layout = {c.type, c.kv_heads, c.key_size, c.value_size};
     const std::vector<float> query = Floats(positions * c.heads * c.key_size);
     const std::vector<float> key = Floats(positions * c.kv_heads * c.key_size);
     const std::vector<float> value = Floats(positions * c.kv_heads * c.value_size);
+    const std::vector<float> sinks = Floats(c.heads);
     const auto attend = [&](const Kernels& kernels, ThreadPool& pool, int64_t chunk) {
       // Blocks in no order, full of NaN before they are written.
       const int64_t block_count = (positions + kKvBlockTokens - 1) / kKvBlockTokens;
@@ -344,12 +364,16 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
         shape.layout = layout;
         shape.query_head_count = c.heads;
         shape.scale = 0.3f;
+        shape.window = c.window;
+        shape.soft_cap = c.soft_cap;
+        if (c.sinks) shape.sinks = sinks.data();
+        const std::vector<const uint8_t*> seen = BlocksInWindow(blocks, c.window, first);
         AttentionRows input;
         input.row_count = rows;
         input.first_position = first;
         input.query = &query[first * c.heads * c.key_size];
         input.out = &out[first * c.heads * c.value_size];
-        input.blocks = blocks.data();
+        input.blocks = seen.data();
         Attend(kernels, pool, shape, {&input, 1}, scratch);
       }
       return out;
@@ -361,7 +385,8 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
     for (const Kernels* fast : FastKernels()) {
       for (int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, positions}) {
         EXPECT_TRUE(SameBits(expected, attend(*fast, three, chunk)))
-            << IsaName(fast->isa) << " chunk " << chunk << " " << KvTypeName(c.type);
+            << IsaName(fast->isa) << " chunk " << chunk << " " << KvTypeName(c.type) << " window "
+            << c.window;
       }
     }
   }
@@ -388,29 +413,36 @@ TEST_F(KernelsTest, LongSequencesAreDividedAmongThreads) {
                     Floats(2 * layout.value_size).data());
     }
   }
-  const std::vector<float> query = Floats(8 * heads * layout.key_size);
-  const auto attend = [&](const Kernels& kernels, int threads) {
+  const std::vector<float> query = Floats(8 * heads * layout.key_size), sinks = Floats(heads);
+  const auto attend = [&](const Kernels& kernels, int threads, int window) {
+    std::vector<std::vector<const uint8_t*>> seen;
     std::vector<float> out(8 * heads * layout.value_size);
     std::vector<AttentionRows> sequences;
     int64_t row = 0;
     for (size_t i = 0; i < blocks.size(); ++i) {
+      seen.push_back(BlocksInWindow(blocks[i], window, lengths[i] - row_counts[i]));
       sequences.push_back({row_counts[i], lengths[i] - row_counts[i],
                            &query[row * heads * layout.key_size],
-                           &out[row * heads * layout.value_size], blocks[i].data()});
+                           &out[row * heads * layout.value_size], seen.back().data()});
       row += row_counts[i];
     }
     ThreadPool pool(threads);
     AttentionScratch scratch;
-    Attend(kernels, pool, {layout, heads, 0.3f, 0}, sequences, scratch);
+    AttentionShape shape = {layout, heads, 0.3f};
+    shape.window = window;
+    shape.sinks = sinks.data();
+    Attend(kernels, pool, shape, sequences, scratch);
     EXPECT_EQ(scratch.merges.size(), threads == 1 ? 0u : 4u) << "tiles of the long sequences";
     return out;
   };
-  const std::vector<float> expected = attend(scalar_, 1);
-  for (float v : expected) ASSERT_TRUE(std::isfinite(v));
-  EXPECT_TRUE(SameBits(expected, attend(scalar_, 5)));
-  for (const Kernels* fast : FastKernels()) {
-    for (int threads : {2, 3}) {
-      EXPECT_TRUE(SameBits(expected, attend(*fast, threads))) << IsaName(fast->isa);
+  for (const int window : {0, 600}) {
+    const std::vector<float> expected = attend(scalar_, 1, window);
+    for (float v : expected) ASSERT_TRUE(std::isfinite(v));
+    EXPECT_TRUE(SameBits(expected, attend(scalar_, 5, window)));
+    for (const Kernels* fast : FastKernels()) {
+      for (int threads : {2, 3}) {
+        EXPECT_TRUE(SameBits(expected, attend(*fast, threads, window))) << IsaName(fast->isa);
+      }
     }
   }
 }
@@ -430,6 +462,7 @@ TEST_F(KernelsTest, AttentionIsSoftmax) {
                   p % kKvBlockTokens, &key[p * size], &value[p * size]);
   }
   std::vector<float> out(size);
+  const float sink = 1.5f;
   AttentionShape shape;
   shape.layout = layout;
   shape.query_head_count = 1;
@@ -442,18 +475,26 @@ TEST_F(KernelsTest, AttentionIsSoftmax) {
   input.blocks = blocks.data();
   ThreadPool pool(1);
   AttentionScratch scratch;
-  Attend(scalar_, pool, shape, {&input, 1}, scratch);
-  std::vector<double> p(positions), exact(size);
-  double sum = 0;
-  for (int64_t i = 0; i < positions; ++i) {
-    double score = 0;
-    for (int d = 0; d < size; ++d) score += 0.5 * query[d] * key[i * size + d];
-    sum += p[i] = std::exp(score);
+  for (const bool variant : {false, true}) {
+    if (variant) {
+      shape.window = 70;
+      shape.soft_cap = 3;
+      shape.sinks = &sink;
+    }
+    Attend(scalar_, pool, shape, {&input, 1}, scratch);
+    std::vector<double> p(positions), exact(size);
+    double sum = variant ? std::exp(sink) : 0;
+    for (int64_t i = variant ? positions - shape.window : 0; i < positions; ++i) {
+      double score = 0;
+      for (int d = 0; d < size; ++d) score += 0.5 * query[d] * key[i * size + d];
+      if (variant) score = shape.soft_cap * std::tanh(score / shape.soft_cap);
+      sum += p[i] = std::exp(score);
+    }
+    for (int64_t i = 0; i < positions; ++i) {
+      for (int d = 0; d < size; ++d) exact[d] += p[i] / sum * value[i * size + d];
+    }
+    for (int d = 0; d < size; ++d) EXPECT_NEAR(out[d], exact[d], 1e-5);
   }
-  for (int64_t i = 0; i < positions; ++i) {
-    for (int d = 0; d < size; ++d) exact[d] += p[i] / sum * value[i * size + d];
-  }
-  for (int d = 0; d < size; ++d) EXPECT_NEAR(out[d], exact[d], 1e-5);
 }
 
 // Every float counts once: a probe that skips some would find more bandwidth than there is.

@@ -61,13 +61,14 @@ Partial AttendBlock(const AttentionTile& tile, const float* query, int64_t begin
     for (int d = 0; d < tile.layout.key_size; ++d) {
       score = std::fma(query[d] * tile.scale, ReadKey(tile, position, d), score);
     }
+    if (tile.soft_cap != 0) score = tile.soft_cap * TanhFloat(score / tile.soft_cap);
     p.push_back(score);
   }
   partial.max = *std::max_element(p.begin(), p.end());
   float lanes[kLanes] = {};
   for (size_t i = 0; i < p.size(); ++i) {
     p[i] = ExpFloat(p[i] - partial.max);
-    lanes[i % kLanes] += p[i];
+    lanes[(begin + i) % kLanes] += p[i];
   }
   partial.sum = AddLanes(lanes);
   partial.value.assign(tile.layout.value_size, 0.0f);
@@ -112,14 +113,18 @@ Partial LoadPartial(const AttentionTile& tile, const float* from) {
 // Calls body(block, begin, end) for the blocks that a query sees, ascending.
 template <typename Body>
 void ForBlocks(const AttentionTile& tile, int query, const Body& body) {
-  const int64_t limit = tile.last_positions[query] + 1;
   for (int64_t block = tile.first_block; block < tile.end_block; ++block) {
-    const int64_t begin = block * kAttentionBlock;
-    if (begin < limit) body(block, begin, std::min(limit, begin + kAttentionBlock));
+    const int64_t first = block * kAttentionBlock;
+    const int64_t begin = std::max(first, tile.first_positions[query]);
+    const int64_t end = std::min(first + kAttentionBlock, tile.last_positions[query] + 1);
+    if (begin < end) body(block, begin, end);
   }
 }
 
-void StoreOut(const AttentionTile& tile, const Partial& total, int query) {
+void StoreOut(const AttentionTile& tile, Partial total, int query) {
+  if (tile.sinks != nullptr) {
+    Merge({tile.sinks[query], 1, std::vector<float>(tile.layout.value_size)}, total);
+  }
   const float inverse = 1.0f / total.sum;
   for (int d = 0; d < tile.layout.value_size; ++d) tile.outs[query][d] = total.value[d] * inverse;
 }

@@ -62,12 +62,11 @@ inline void ForQueries(int begin, int end, const Body& body) {
   }
 }
 
-// Calls body.operator()<n>(first) for runs of vectors in [0, count): kRun, then one by one.
+// Calls body.operator()<n>(first) for runs of vectors: kRun, then one by one.
 template <int kRun, typename Body>
-inline void ForVectors(int count, const Body& body) {
-  int first = 0;
-  for (; first + kRun <= count; first += kRun) body.template operator()<kRun>(first);
-  for (; first < count; ++first) body.template operator()<1>(first);
+inline void ForVectors(int begin, int end, const Body& body) {
+  for (; begin + kRun <= end; begin += kRun) body.template operator()<kRun>(begin);
+  for (; begin < end; ++begin) body.template operator()<1>(begin);
 }
 
 // One attention block of one tile at a time.
@@ -86,11 +85,13 @@ class TileAttention {
     const int64_t end = tile_.last_positions[tile_.query_count - 1] + 1;
     for (int64_t block = tile_.first_block; block < tile_.end_block; ++block) {
       const int64_t begin = block * kAttentionBlock;
-      count_ = end - begin < kAttentionBlock ? static_cast<int>(end - begin) : kAttentionBlock;
+      first_group_ = Within(tile_.first_positions[0] - begin) / kKeyGroup;
+      end_group_ = (Within(end - begin) + kKeyGroup - 1) / kKeyGroup;
       here_ = next_ = Find(begin, end, here_);
       if (block + 1 < tile_.end_block) next_ = Find(begin + kAttentionBlock, end, here_);
       Scores();
       LimitQueries(begin);
+      if (tile_.soft_cap != 0) CapScores();
       Softmax();
       if (tile_.partials != nullptr) {
         StorePartials(block);
@@ -105,13 +106,10 @@ class TileAttention {
   void Merge() {
     for (int64_t block = tile_.first_block; block < tile_.end_block; ++block) {
       for (int i = 0; i < tile_.query_count; ++i) {
-        if (tile_.last_positions[i] < block * kAttentionBlock) continue;
+        if (!Sees(i, block)) continue;
         const float* partial = Partial(block, i);
-        const MergeFactors factors = MergeScalars(block, i, partial[padded_], partial[padded_ + 1]);
-        float* total = total_ + i * padded_;
-        for (int64_t d = 0; d < padded_; d += kLanes) {
-          Store(total + d, MergeVector(factors, Load(partial + d), total + d));
-        }
+        MergeVectors(i, MergeScalars(block, i, partial[padded_], partial[padded_ + 1]),
+                     [&](int64_t d) { return Load(partial + d); });
       }
     }
     StoreOuts();
@@ -124,6 +122,15 @@ class TileAttention {
     const uint8_t* values[kKvBlocksPerBlock];
   };
 
+  // A position relative to the block's first, or the end of the block that it lies beyond.
+  static int Within(int64_t position) {
+    if (position > kAttentionBlock) return kAttentionBlock;
+    return position < 0 ? 0 : static_cast<int>(position);
+  }
+  int64_t FirstBlock(int query) const { return tile_.first_positions[query] / kAttentionBlock; }
+  bool Sees(int query, int64_t block) const {
+    return FirstBlock(query) <= block && block <= tile_.last_positions[query] / kAttentionBlock;
+  }
   const uint8_t* KvBlock(int64_t position) const {
     return tile_.blocks[position / kKvBlockTokens] + tile_.block_offset;
   }
@@ -143,12 +150,13 @@ class TileAttention {
     }
   }
 
-  // Of the block that starts at position `begin`; what lies beyond `end` is where `other` has it.
+  // Of the block that starts at position `begin`; what no query sees is where `other` has it.
   Place Find(int64_t begin, int64_t end, const Place& other) const {
     constexpr int kGroups = kKvBlockTokens / kKeyGroup;
     const int64_t group_bytes = KeyGroupBytes(layout_);
     Place place = other;
     for (int i = 0; i < kKvBlocksPerBlock && begin + i * kKvBlockTokens < end; ++i) {
+      if (begin + (i + 1) * kKvBlockTokens <= tile_.first_positions[0]) continue;
       const uint8_t* block = KvBlock(begin + i * kKvBlockTokens);
       for (int g = 0; g < kGroups; ++g) {
         place.keys[i * kGroups + g] = block + layout_.KeyOffset(tile_.kv_head) + g * group_bytes;
@@ -159,10 +167,10 @@ class TileAttention {
   }
 
   void Scores() {
-    const int groups = (count_ + kKeyGroup - 1) / kKeyGroup;
     ForQueries(0, tile_.query_count, [&]<int kQueries>(int first) {
-      ForVectors<VectorsFor(kQueries)>(
-          groups, [&]<int kGroups>(int group) { ScoreGroups<kQueries, kGroups>(first, group); });
+      ForVectors<VectorsFor(kQueries)>(first_group_, end_group_, [&]<int kGroups>(int group) {
+        ScoreGroups<kQueries, kGroups>(first, group);
+      });
     });
   }
 
@@ -199,31 +207,47 @@ class TileAttention {
     });
   }
 
-  // How many positions of the block each query sees; those before first_visible_ see none.
+  // Which queries see something of the block, and what.
   void LimitQueries(int64_t begin) {
-    first_visible_ = tile_.query_count;
-    while (first_visible_ > 0 && tile_.last_positions[first_visible_ - 1] >= begin) {
-      const int64_t seen = tile_.last_positions[--first_visible_] + 1 - begin;
-      visible_[first_visible_] = seen > kAttentionBlock ? kAttentionBlock : static_cast<int>(seen);
+    const int64_t block = begin / kAttentionBlock;
+    end_query_ = tile_.query_count;
+    while (end_query_ > 0 && FirstBlock(end_query_ - 1) > block) --end_query_;
+    first_query_ = end_query_;
+    while (first_query_ > 0 && tile_.last_positions[first_query_ - 1] >= begin) {
+      --first_query_;
+      first_seen_[first_query_] = Within(tile_.first_positions[first_query_] - begin);
+      end_seen_[first_query_] = Within(tile_.last_positions[first_query_] + 1 - begin);
+    }
+  }
+
+  void CapScores() {
+    const F32x16 cap = Set1(tile_.soft_cap);
+    for (int i = first_query_; i < end_query_; ++i) {
+      float* scores = p_ + i * kAttentionBlock;
+      for (int at = first_group_ * kLanes; at < end_group_ * kLanes; at += kLanes) {
+        Store(scores + at, Mul(cap, Tanh(Div(Load(scores + at), cap))));
+      }
     }
   }
 
   // Scores become weights relative to the block's maximum. All maxima come first, so that the
   // latency of one tree is hidden behind the others.
   void Softmax() {
-    for (int i = first_visible_; i < tile_.query_count; ++i) {
+    for (int i = first_query_; i < end_query_; ++i) {
       float* p = p_ + i * kAttentionBlock;
-      const int padded = (visible_[i] + kLanes - 1) / kLanes * kLanes;
-      for (int at = visible_[i]; at < padded; ++at) p[at] = -__builtin_inff();
-      F32x16 max = Load(p);
-      for (int at = kLanes; at < padded; at += kLanes) max = Max(max, Load(p + at));
+      const int first = first_seen_[i] / kLanes * kLanes;
+      const int end = (end_seen_[i] + kLanes - 1) / kLanes * kLanes;
+      for (int at = first; at < first_seen_[i]; ++at) p[at] = -__builtin_inff();
+      for (int at = end_seen_[i]; at < end; ++at) p[at] = -__builtin_inff();
+      F32x16 max = Load(p + first);
+      for (int at = first + kLanes; at < end; at += kLanes) max = Max(max, Load(p + at));
       block_max_[i] = MaxLane(max);
     }
-    for (int i = first_visible_; i < tile_.query_count; ++i) {
+    for (int i = first_query_; i < end_query_; ++i) {
       float* p = p_ + i * kAttentionBlock;
       const F32x16 shift = Set1(block_max_[i]);
       F32x16 sum = Zero();
-      for (int at = 0; at < visible_[i]; at += kLanes) {
+      for (int at = first_seen_[i] / kLanes * kLanes; at < end_seen_[i]; at += kLanes) {
         const F32x16 weight = Exp(Sub(Load(p + at), shift));
         Store(p + at, weight);
         sum = Add(sum, weight);
@@ -236,8 +260,8 @@ class TileAttention {
   template <typename Put>
   void ForValues(const Put& put) {
     const int vectors = static_cast<int>(padded_ / kLanes);
-    ForQueries(first_visible_, tile_.query_count, [&]<int kQueries>(int first) {
-      ForVectors<VectorsFor(kQueries)>(vectors, [&]<int kVectors>(int vector) {
+    ForQueries(first_query_, end_query_, [&]<int kQueries>(int first) {
+      ForVectors<VectorsFor(kQueries)>(0, vectors, [&]<int kVectors>(int vector) {
         AddValues<kQueries, kVectors>(first, vector * kLanes, put);
       });
     });
@@ -249,9 +273,17 @@ class TileAttention {
     ForAll<kVectors, kQueries>([&](auto v, auto i)
                                    __attribute__((always_inline)) { sum[v][i] = Zero(); });
     const float* weight = p_ + first * kAttentionBlock;
-    // What all these queries see.
+    // What all these queries see; before it and after it each has its own positions, few of them,
+    // as what they see ascends by at most a row each.
+    int begin = first_seen_[first + kQueries - 1], end = end_seen_[first];
+    if (begin > 0) [[unlikely]] {
+      if (begin >= end) begin = end = kAttentionBlock;
+      ForAll<kVectors, kQueries>([&](auto v, auto i) __attribute__((always_inline)) {
+        sum[v][i] = ValuesBefore(begin, first + i, d + v * kLanes);
+      });
+    }
     ForValueRows(
-        0, visible_[first],
+        begin, end,
         [&](int position, const uint8_t* row, const uint8_t* scales, int64_t ahead)
             __attribute__((always_inline)) {
               F32x16 value[kVectors];
@@ -266,15 +298,27 @@ class TileAttention {
                 });
               });
             });
-    // The limits ascend by at most a row each, so the rest is short.
     ForAll<kVectors, kQueries>([&](auto v, auto i) __attribute__((always_inline)) {
-      ForValueRows(visible_[first], visible_[first + i],
+      ForValueRows(end, end_seen_[first + i],
                    [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
                      sum[v][i] = Fma(Set1(weight[i * kAttentionBlock + position]),
                                      Kv::Value(row, scales, d + v * kLanes), sum[v][i]);
                    });
       put(first + i, d + v * kLanes, sum[v][i]);
     });
+  }
+
+  // The sum of AddValues() for one query over what it sees before position `end` of the block. Out
+  // of line: only windows need it, and the loops beside it need the registers.
+  [[gnu::noinline]] F32x16 ValuesBefore(int end, int query, int d) const {
+    F32x16 sum = Zero();
+    if (end > end_seen_[query]) end = end_seen_[query];
+    ForValueRows(first_seen_[query], end,
+                 [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
+                   sum = Fma(Set1(p_[query * kAttentionBlock + position]),
+                             Kv::Value(row, scales, d), sum);
+                 });
+    return sum;
   }
 
   // Calls body(position, row of V, its scales, bytes from there to the next block's) for positions
@@ -298,13 +342,15 @@ class TileAttention {
     }
   }
 
+  // In place of a block's index: no query sees it first.
+  static constexpr int64_t kAfterBlocks = -1;
   // How a running total and a block's partial are weighed when they are added.
   struct MergeFactors {
     bool is_first;
     float total, block;
   };
   MergeFactors MergeScalars(int64_t block, int i, float block_max, float block_sum) {
-    if (block == 0) {
+    if (block == FirstBlock(i)) {
       max_[i] = block_max;
       sum_[i] = block_sum;
       return {true, 0, 0};
@@ -321,9 +367,18 @@ class TileAttention {
     return Fma(Load(total), Set1(factors.total), Mul(vector, Set1(factors.block)));
   }
 
+  // Merges vector(d) for all d.
+  template <typename Vector>
+  void MergeVectors(int i, const MergeFactors& factors, const Vector& vector) {
+    float* total = total_ + i * padded_;
+    for (int64_t d = 0; d < padded_; d += kLanes) {
+      Store(total + d, MergeVector(factors, vector(d), total + d));
+    }
+  }
+
   void MergeBlock(int64_t block) {
     MergeFactors factors[kMaxTileQueries];
-    for (int i = first_visible_; i < tile_.query_count; ++i) {
+    for (int i = first_query_; i < end_query_; ++i) {
       factors[i] = MergeScalars(block, i, block_max_[i], block_sum_[i]);
     }
     ForValues([&](int i, int64_t d, F32x16 vector) {
@@ -333,14 +388,23 @@ class TileAttention {
   }
 
   void StorePartials(int64_t block) {
-    for (int i = first_visible_; i < tile_.query_count; ++i) {
+    for (int i = first_query_; i < end_query_; ++i) {
       Partial(block, i)[padded_] = block_max_[i];
       Partial(block, i)[padded_ + 1] = block_sum_[i];
     }
     ForValues([&](int i, int64_t d, F32x16 vector) { Store(Partial(block, i) + d, vector); });
   }
 
+  // A sink is one more partial, with no V: it comes after those of all blocks.
+  void MergeSinks() {
+    for (int i = 0; i < tile_.query_count; ++i) {
+      MergeVectors(i, MergeScalars(kAfterBlocks, i, tile_.sinks[i], 1),
+                   [](int64_t) { return Zero(); });
+    }
+  }
+
   void StoreOuts() {
+    if (tile_.sinks != nullptr) MergeSinks();
     for (int i = 0; i < tile_.query_count; ++i) {
       const F32x16 inverse = Set1(1.0f / sum_[i]);
       ForEachVector(layout_.value_size, [&](int64_t d, int64_t n) {
@@ -355,10 +419,12 @@ class TileAttention {
   float* queries_;  // [key_size][kMaxTileQueries], scaled
   float* p_;        // [query][kAttentionBlock]: scores, then weights
   float* total_;    // [query][padded_]
-  int count_ = 0;   // positions of the block that the last query sees
   Place here_ = {}, next_ = {};
-  int first_visible_ = 0;
-  int visible_[kMaxTileQueries];
+  // Of the block: the key groups that some query sees, the queries that see something, and the
+  // positions that each of them sees.
+  int first_group_ = 0, end_group_ = 0;
+  int first_query_ = 0, end_query_ = 0;
+  int first_seen_[kMaxTileQueries], end_seen_[kMaxTileQueries];
   float block_max_[kMaxTileQueries], block_sum_[kMaxTileQueries];
   float max_[kMaxTileQueries], sum_[kMaxTileQueries];
 };
