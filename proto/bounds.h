@@ -18,7 +18,8 @@ inline constexpr int kMaxWidth = 65536;
 inline constexpr int kMaxVocabulary = 1 << 21;
 // Positions of one sequence. Keeps positions far from the end of int32.
 inline constexpr int32_t kMaxContextLength = 1 << 24;
-// KV blocks of a stage: at the smallest block that exists this is more than a machine's memory.
+// KV blocks of a stage in one cache group: at the smallest block that exists this is more than a
+// machine's memory.
 inline constexpr int32_t kMaxKvBlocks = 1 << 24;
 // Sequences in one step.
 inline constexpr int kMaxSpansPerStep = 4096;

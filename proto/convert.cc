@@ -44,7 +44,10 @@ absl::Status CheckSpan(const Span& span, const StageConfig& stage) {
   RETURN_IF_ERROR(CheckRange("last position", int64_t{span.first_position} + span.row_count() - 1,
                              0, stage.context_length - 1));
   RETURN_IF_ERROR(CheckIds("token id", span.tokens, stage.vocabulary_size));
-  return CheckIds("KV block id", span.block_table, stage.kv_block_count);
+  // Which group an id is of, and whether one is missing, the stage knows: it has the model.
+  int32_t most_blocks = 0;
+  for (const int32_t count : stage.kv_block_counts) most_blocks = std::max(most_blocks, count);
+  return CheckIds("KV block id", span.block_table, most_blocks);
 }
 
 constexpr int kIntervalsPerStage = 3;

@@ -31,7 +31,7 @@ StageConfig SomeStage(int index) {
   stage.layer_count = 6;
   stage.width = 4;
   stage.vocabulary_size = 50;
-  stage.kv_block_count = 10;
+  stage.kv_block_counts = {10};
   stage.context_length = 64;
   return stage;
 }

@@ -46,7 +46,11 @@ absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
   RETURN_IF_ERROR(CheckRange("first layer", request.first_layer(), 0, request.end_layer() - 1));
   RETURN_IF_ERROR(CheckRange("width", request.width(), 1, kMaxWidth));
   RETURN_IF_ERROR(CheckRange("vocabulary size", request.vocabulary_size(), 1, kMaxVocabulary));
-  RETURN_IF_ERROR(CheckRange("KV block count", request.kv_block_count(), 1, kMaxKvBlocks));
+  RETURN_IF_ERROR(
+      CheckRange("cache groups", request.kv_block_counts_size(), 1, request.layer_count()));
+  for (const uint32_t count : request.kv_block_counts()) {
+    RETURN_IF_ERROR(CheckRange("KV block count", count, 1, kMaxKvBlocks));
+  }
   RETURN_IF_ERROR(CheckRange("context length", request.context_length(), 1, kMaxContextLength));
   RETURN_IF_ERROR(CheckRange("window", request.window(), 1, kMaxWindow));
   RETURN_IF_ERROR(CheckName("KV type", request.kv_type()));
@@ -95,7 +99,8 @@ wire::ConfigureRequest ToWire(const StageConfig& config) {
   request.set_vocabulary_size(config.vocabulary_size);
   request.set_kv_type(config.kv_type);
   request.set_activations(config.activations);
-  request.set_kv_block_count(config.kv_block_count);
+  request.mutable_kv_block_counts()->Add(config.kv_block_counts.begin(),
+                                         config.kv_block_counts.end());
   request.set_context_length(config.context_length);
   request.set_window(config.window);
   request.set_next_address(config.next_address);
@@ -120,7 +125,7 @@ absl::StatusOr<StageConfig> FromWire(const wire::ConfigureRequest& request, cons
   config.vocabulary_size = request.vocabulary_size();
   config.kv_type = request.kv_type();
   config.activations = request.activations();
-  config.kv_block_count = request.kv_block_count();
+  config.kv_block_counts.assign(request.kv_block_counts().begin(), request.kv_block_counts().end());
   config.context_length = request.context_length();
   config.window = request.window();
   config.next_address = request.next_address();

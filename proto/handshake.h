@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -34,7 +35,7 @@ struct StageConfig {
   // By their names on the command line: the coordinator knows no kernel.
   std::string kv_type = "f16";
   std::string activations = "int8";
-  int32_t kv_block_count = 0;
+  std::vector<int32_t> kv_block_counts;  // by cache group of the model
   int32_t context_length = 0;
   int window = 1;            // steps that may be inside this stage at once
   std::string next_address;  // empty at the last stage

@@ -138,7 +138,7 @@ class Cluster {
   absl::StatusOr<std::unique_ptr<RemotePipeline>> Connect(
       RemotePipelineOptions options = {}, const ModelIdentity& identity = SomeIdentity()) const {
     const int count = static_cast<int>(servers.size());
-    options.kv_block_count = 16;
+    options.kv_block_counts = {16};
     options.context_length = 100;
     return RemotePipeline::Connect(Endpoints(), EvenPlan(count, 2), identity, SomeSpec(2 * count),
                                    options, nullptr);
@@ -206,7 +206,7 @@ TEST(ClusterTest, ReportsTheProgressOfEveryWorker) {
   std::mutex mutex;
   std::vector<uint64_t> done(2);
   RemotePipelineOptions options;
-  options.kv_block_count = 16;
+  options.kv_block_counts = {16};
   options.context_length = 100;
   const auto pipeline =
       RemotePipeline::Connect(cluster.Endpoints(), EvenPlan(2, 2), SomeIdentity(), SomeSpec(4),
@@ -421,7 +421,7 @@ class RawWorker : public testing::Test {
     config_.layer_count = 2;
     config_.width = kWidth;
     config_.vocabulary_size = kVocabulary;
-    config_.kv_block_count = 16;
+    config_.kv_block_counts = {16};
     config_.context_length = 100;
     config_.window = 2;
     channel_ = Dial(cluster_.servers[0]->address());

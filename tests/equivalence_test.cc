@@ -215,7 +215,7 @@ TEST_F(EquivalenceTest, SequencesBesideEachOtherAndRecycledBlocks) {
         if (done[i] == size) continue;
         if (!tables.contains(i)) tables[i] = chain.TakeBlocks(size);
         const int64_t count = std::min(chunks[i], size - done[i]);
-        spans.push_back(MakeSpan(prompts[i], done[i], count, tables[i]));
+        spans.push_back(chain.MakeSpan(prompts[i], done[i], count, tables[i]));
         done[i] += count;
         outputs.push_back(done[i] == size ? AskForLogits() : OutputSpec());
         sequences.push_back(i);
@@ -241,11 +241,11 @@ TEST_F(EquivalenceTest, ReplayedPositionsGiveTheSameBits) {
   std::vector<int32_t> other = RandomTokens(kShortPrompt, options.vocabulary_size, 2);
   const std::vector<float> expected = chain.Logits(tokens, kWhole);
   const std::vector<int32_t> table = chain.TakeBlocks(kShortPrompt);
-  chain.Step({MakeSpan(other, 0, kShortPrompt, table)}, {OutputSpec()});
-  chain.Step({MakeSpan(tokens, 0, 50, table)}, {OutputSpec()});
-  chain.Step({MakeSpan(tokens, 40, 30, table)}, {OutputSpec()});
+  chain.Step({chain.MakeSpan(other, 0, kShortPrompt, table)}, {OutputSpec()});
+  chain.Step({chain.MakeSpan(tokens, 0, 50, table)}, {OutputSpec()});
+  chain.Step({chain.MakeSpan(tokens, 40, 30, table)}, {OutputSpec()});
   const std::vector<SpanOutput> last =
-      chain.Step({MakeSpan(tokens, 60, kShortPrompt - 60, table)}, {AskForLogits()});
+      chain.Step({chain.MakeSpan(tokens, 60, kShortPrompt - 60, table)}, {AskForLogits()});
   ExpectSameBits(expected, last[0].logits, "replayed");
 }
 

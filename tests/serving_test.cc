@@ -40,7 +40,7 @@ std::unique_ptr<Pipeline> MakePipeline(const std::string& path, int stage_count,
     LocalStageOptions options;
     options.role = planned.role;
     options.isa = BestIsa();
-    options.kv_block_count = block_count;
+    options.kv_block_counts = {block_count};
     options.poison_kv = true;
     stages.push_back(LocalStage::Load(file, options).value());
   }

@@ -26,7 +26,7 @@ T OrDie(absl::StatusOr<T> value) {
 }  // namespace
 
 StageChain::StageChain(const std::string& path, const ChainOptions& options)
-    : spec_(OrDie(ModelSpec::Read(OrDie(GgufFile::Read(path))))) {
+    : spec_(OrDie(ModelSpec::Read(OrDie(GgufFile::Read(path))))), groups_(CacheGroupsOf(spec_)) {
   std::vector<std::unique_ptr<Stage>> stages;
   const PipelinePlan plan = OrDie(PlanByBytes(CountModelBytes(spec_), options.stage_count));
   for (const PlannedStage& planned : plan.stages) {
@@ -35,7 +35,7 @@ StageChain::StageChain(const std::string& path, const ChainOptions& options)
     stage.numeric = options.numeric;
     stage.isa = options.isa;
     stage.thread_count = options.thread_count;
-    stage.kv_block_count = kBlockCount;
+    stage.kv_block_counts.assign(groups_.size(), kBlockCount);
     stage.poison_kv = true;
     const GgufFile file =
         OrDie(GgufFile::Read(options.path_of ? options.path_of(planned.role) : path));
@@ -90,12 +90,16 @@ OutputSpec AskForLogits() {
   return spec;
 }
 
-Span MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
-              const std::vector<int32_t>& table) {
+Span StageChain::MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
+                          const std::vector<int32_t>& table) const {
   Span span;
   span.tokens.assign(tokens.begin() + first, tokens.begin() + first + count);
   span.first_position = static_cast<int32_t>(first);
-  span.block_table = table;
+  for (const CacheGroup& group : groups_) {
+    const BlockRange range = group.BlocksOf(span.first_position, span.row_count());
+    span.block_table.insert(span.block_table.end(), table.begin() + range.begin,
+                            table.begin() + range.end);
+  }
   return span;
 }
 

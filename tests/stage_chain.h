@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/pipeline/local_stage.h"
 #include "engine/pipeline/plan.h"
@@ -37,6 +38,10 @@ class StageChain {
   std::vector<int32_t> TakeBlocks(int64_t positions);
   void GiveBack(const std::vector<int32_t>& blocks);
 
+  // Rows [first, first + count) of a sequence whose blocks are `table`, in every cache group.
+  Span MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
+                const std::vector<int32_t>& table) const;
+
   // Runs one step; logits of each span's last row where `outputs` asks for them.
   std::vector<SpanOutput> Step(std::vector<Span> spans, std::vector<OutputSpec> outputs);
 
@@ -45,6 +50,7 @@ class StageChain {
 
  private:
   ModelSpec spec_;
+  std::vector<CacheGroup> groups_;
   std::unique_ptr<LocalPipeline> pipeline_;
   std::vector<int32_t> free_blocks_;
   uint64_t next_step_ = 0;
@@ -52,10 +58,6 @@ class StageChain {
 
 // A greedy sample, with logits.
 OutputSpec AskForLogits();
-
-// Rows [first, first + count) of a sequence whose blocks are `table`.
-Span MakeSpan(const std::vector<int32_t>& tokens, int64_t first, int64_t count,
-              const std::vector<int32_t>& table);
 
 // `count` token ids that follow from the seed.
 std::vector<int32_t> RandomTokens(int64_t count, int32_t vocabulary_size, uint64_t seed);

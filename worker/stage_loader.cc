@@ -49,7 +49,7 @@ absl::StatusOr<StageLoader> MakeStageLoader(const StageLoaderOptions& options) {
     ASSIGN_OR_RETURN(stage.numeric.activations, ParseActivations(config.activations));
     stage.isa = options.isa;
     stage.thread_count = options.thread_count;
-    stage.kv_block_count = config.kv_block_count;
+    stage.kv_block_counts = config.kv_block_counts;
     stage.progress = progress;
     ASSIGN_OR_RETURN(const GgufFile file, finder->Find(config.model_identity));
     ASSIGN_OR_RETURN(const ModelSpec spec, CheckModel(file));

@@ -28,7 +28,7 @@ class StageLoaderTest : public testing::Test {
     config_.layer_count = spec.layer_count;
     config_.width = spec.width;
     config_.vocabulary_size = spec.vocabulary_size;
-    config_.kv_block_count = 4;
+    config_.kv_block_counts = {4};
     config_.context_length = 128;
     StageLoaderOptions options;
     options.model_file = path;

@@ -20,6 +20,7 @@ std::string BenchTest::Name() const {
 StepShape BenchTest::Shape() const {
   StepShape shape;
   shape.logit_count = sequence_count;
+  shape.sequence_count = sequence_count;
   if (prompt_tokens > 0) {
     shape.row_count = token_count();
     shape.read_positions = double(depth + prompt_tokens) * sequence_count;

@@ -1,7 +1,6 @@
 #include "coordinator/bench/sequence_feeder.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -49,9 +48,11 @@ void SequenceFeeder::AddSpan(int32_t sequence, int32_t first, std::vector<int32_
   Span& span = step.spans.emplace_back();
   span.tokens = std::move(tokens);
   span.first_position = first;
-  span.block_table.resize(BlocksPerSequence(end));
-  std::iota(span.block_table.begin(), span.block_table.end(),
-            sequence * BlocksPerSequence(options_.position_count));
+  const int32_t first_block = sequence * BlocksPerSequence(options_.position_count);
+  for (const CacheGroup& group : options_.cache_groups) {
+    const BlockRange range = group.BlocksOf(first, span.row_count());
+    for (int32_t i = range.begin; i < range.end; ++i) span.block_table.push_back(first_block + i);
+  }
   OutputSpec& output = step.outputs.emplace_back();
   if (!sample) return;
   output.kind = OutputSpec::Kind::kSample;

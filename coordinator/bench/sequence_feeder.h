@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/batch.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
 
 struct SequenceFeederOptions {
+  std::vector<CacheGroup> cache_groups = {{}};  // of the model
   int32_t vocabulary_size = 1;
   int32_t sequence_count = 1;
   int32_t position_count = 1;  // of each sequence
@@ -25,7 +27,7 @@ struct SequenceFeederOptions {
 // thread-safe.
 class SequenceFeeder {
  public:
-  // Blocks that the stages must have.
+  // Blocks that the stages must have, in each cache group.
   static int32_t KvBlockCount(int32_t sequence_count, int32_t position_count);
 
   // Rows of a step that suit so many rows in all: one stage gets what keeps its kernels busy,

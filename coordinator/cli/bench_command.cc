@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "coordinator/cli/plan_report.h"
 #include "coordinator/cli/text_format.h"
 #include "engine/base/status_macros.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/hardware_probe.h"
 #include "engine/pipeline/step_work.h"
 
@@ -59,12 +61,15 @@ uint64_t WeightBytes(const PipelinePlan& plan) {
   return bytes;
 }
 
-// Blocks for all sequences; an error where this machine surely has no room for them.
-absl::StatusOr<int32_t> CountKvBlocks(const Room& room, const Options& options,
-                                      const PlannedModel& model) {
-  const int64_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count);
+// Blocks for all sequences, by cache group: a test is repeated from the same position, so that
+// windows move back. An error where this machine surely has no room for them.
+absl::StatusOr<std::vector<int32_t>> CountKvBlocks(const Room& room, const Options& options,
+                                                   const PlannedModel& model) {
+  const int32_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count);
+  const std::vector<uint64_t> block_bytes =
+      KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type);
   const uint64_t needed =
-      blocks * KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type);
+      blocks * std::accumulate(block_bytes.begin(), block_bytes.end(), uint64_t{0});
   const uint64_t available = AvailableMemoryBytes();
   if (options.workers.empty() && available > 0 && needed + WeightBytes(model.plan) > available) {
     return absl::ResourceExhaustedError(
@@ -72,7 +77,7 @@ absl::StatusOr<int32_t> CountKvBlocks(const Room& room, const Options& options,
                      HumanBytes(WeightBytes(model.plan)), " of weights, and ",
                      HumanBytes(available), " of memory are free"));
   }
-  return static_cast<int32_t>(blocks);
+  return std::vector<int32_t>(block_bytes.size(), blocks);
 }
 
 // One line that is written over again and again, where a person sees it.
@@ -118,6 +123,7 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
   ASSIGN_OR_RETURN(const Probes probes, MakeProbes(options, model));
   ProgressLine progress;
   SequenceFeederOptions feeder_options;
+  feeder_options.cache_groups = CacheGroupsOf(model.spec);
   feeder_options.vocabulary_size = model.spec.vocabulary_size;
   feeder_options.sequence_count = room.sequence_count;
   feeder_options.position_count = room.position_count;
@@ -208,7 +214,7 @@ absl::Status RunBench(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const Room room,
                    streams ? StreamRoom(options, model.spec) : RoomFor(tests, model.spec));
   model.context_length = room.position_count;
-  ASSIGN_OR_RETURN(model.kv_block_count, CountKvBlocks(room, options, model));
+  ASSIGN_OR_RETURN(model.kv_block_counts, CountKvBlocks(room, options, model));
   std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
   const uint64_t bytes = WeightBytes(model.plan);
   const BenchModel name = {options.model, HumanBytes(bytes), bytes};

@@ -14,6 +14,7 @@
 #include "coordinator/cli/text_format.h"
 #include "engine/base/status_macros.h"
 #include "engine/inspect/check_model.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/pipeline/local_stage.h"
 
@@ -56,7 +57,9 @@ bool InProcess(const Options& options) {
 std::vector<uint64_t> BlockBytes(const PlannedModel& model, const Options& options) {
   std::vector<uint64_t> bytes;
   for (const PlannedStage& stage : model.plan.stages) {
-    bytes.push_back(KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type));
+    const std::vector<uint64_t> of_groups =
+        KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
+    bytes.push_back(std::accumulate(of_groups.begin(), of_groups.end(), uint64_t{0}));
   }
   return bytes;
 }
@@ -153,7 +156,8 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
   }
   model.workers = WorkerNames(options);
   ASSIGN_OR_RETURN(model.context_length, ChooseContext(model, options, default_context));
-  ASSIGN_OR_RETURN(model.kv_block_count, ChooseKvBlocks(model, options));
+  ASSIGN_OR_RETURN(const int32_t block_count, ChooseKvBlocks(model, options));
+  model.kv_block_counts.assign(CacheGroupsOf(model.spec).size(), block_count);
   return model;
 }
 
@@ -203,7 +207,7 @@ absl::Status Deployment::StartStages(const LoadProgress& progress) {
     stage.numeric = options_.numeric;
     stage.isa = options_.isa.value_or(BestIsa());
     stage.thread_count = ThreadsPerWorker(options_);
-    stage.kv_block_count = model_.kv_block_count;
+    stage.kv_block_counts = model_.kv_block_counts;
     const int index = static_cast<int>(stages.size());
     stage.progress = [&progress, index](uint64_t bytes_done, uint64_t bytes_total) {
       progress(index, bytes_done, bytes_total);
@@ -231,7 +235,7 @@ absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
   RemotePipelineOptions remote;
   remote.kv_type = KvTypeName(options_.numeric.kv_type);
   remote.activations = options_.numeric.activations == ActivationMode::kF32 ? "f32" : "int8";
-  remote.kv_block_count = model_.kv_block_count;
+  remote.kv_block_counts = model_.kv_block_counts;
   remote.context_length = model_.context_length;
   ASSIGN_OR_RETURN(auto pipeline, RemotePipeline::Connect(std::move(workers), model_.plan, identity,
                                                           model_.spec, remote, progress));
@@ -243,7 +247,7 @@ absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
 Scheduler& Deployment::scheduler() {
   if (scheduler_ == nullptr) {
     SchedulerOptions options;
-    options.kv_block_count = model_.kv_block_count;
+    options.kv_block_count = model_.kv_block_counts.front();
     options.context_length = model_.context_length;
     options.vocabulary_size = model_.spec.vocabulary_size;
     options.prompt_chunk = options_.prompt_chunk;

@@ -29,9 +29,9 @@ struct PlannedModel {
   GgufFile file;
   ModelSpec spec;
   PipelinePlan plan;
-  std::vector<std::string> workers;  // as people call them, by stage
-  int32_t context_length = 0;        // positions of a sequence
-  int32_t kv_block_count = 0;        // of every stage
+  std::vector<std::string> workers;      // as people call them, by stage
+  int32_t context_length = 0;            // positions of a sequence
+  std::vector<int32_t> kv_block_counts;  // of every stage, by cache group
 };
 
 // Reads the header and decides. `default_context`: where the options name none; 0: the model's,

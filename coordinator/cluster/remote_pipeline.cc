@@ -115,7 +115,7 @@ RemotePipelineImpl::RemotePipelineImpl(std::vector<WorkerEndpoint> workers,
     config.vocabulary_size = spec.vocabulary_size;
     config.kv_type = options.kv_type;
     config.activations = options.activations;
-    config.kv_block_count = options.kv_block_count;
+    config.kv_block_counts = options.kv_block_counts;
     config.context_length = options.context_length;
     config.window = options.window;
     links_.push_back(std::make_unique<WorkerLink>(std::move(workers[i]), config.role.layers));
@@ -238,7 +238,9 @@ absl::Status RemotePipelineImpl::Wire() {
 absl::Status RemotePipelineImpl::Probe() {
   Batch batch;
   batch.step = 0;
-  batch.spans.push_back({.tokens = {0}, .first_position = 0, .block_table = {0}});
+  // Block 0 of every cache group.
+  std::vector<int32_t> table(first().kv_block_counts.size());
+  batch.spans.push_back({.tokens = {0}, .first_position = 0, .block_table = std::move(table)});
   OutputSpec output;
   output.kind = OutputSpec::Kind::kSample;
   output.sample.params.temperature = 0;

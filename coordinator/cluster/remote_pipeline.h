@@ -35,10 +35,10 @@ inline constexpr std::chrono::seconds kWiringTimeout{30};
 inline constexpr std::chrono::milliseconds kBlameGrace{300};
 
 struct RemotePipelineOptions {
-  std::string kv_type = "f16";       // as KvTypeName() says it
-  std::string activations = "int8";  // or "f32"
-  int32_t kv_block_count = 0;        // of every stage
-  int32_t context_length = 0;        // most positions of a sequence
+  std::string kv_type = "f16";           // as KvTypeName() says it
+  std::string activations = "int8";      // or "f32"
+  std::vector<int32_t> kv_block_counts;  // of every stage, by cache group of the model
+  int32_t context_length = 0;            // most positions of a sequence
   // Steps that may be inside one stage at once, or on the way to it: covers links of 50 ms around
   // stages of 5 ms, with room.
   int window = 64;

@@ -1,8 +1,9 @@
-// The KV blocks of a stage: memory by block id, and nothing about whose they are.
+// The KV blocks of a stage: memory by cache group and block id, and nothing about whose they are.
 #ifndef BATON_ENGINE_MODEL_KV_POOL_H_
 #define BATON_ENGINE_MODEL_KV_POOL_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,33 +17,40 @@ namespace baton {
 // What one layer keeps of kKvBlockTokens positions, and where in a block it is.
 struct KvPlace {
   KvLayout layout;
+  int group = 0;       // whose blocks have it: index in CacheGroupsOf(spec)
   int64_t offset = 0;  // bytes from the start of the block
 };
 
-// The places of some layers in a block, and the bytes of a block, which they fill.
+// The places of layers [begin, end) in the blocks of their groups, and the bytes of a block, which
+// they fill.
 struct KvBlockShape {
-  KvBlockShape(const ModelSpec& spec, absl::Span<const LayerSpec> layers, KvType type);
-  std::vector<KvPlace> places;
-  int64_t bytes = 0;
+  KvBlockShape(const ModelSpec& spec, int begin, int end, KvType type);
+  std::vector<KvPlace> places;  // by layer, from `begin` on
+  std::vector<int64_t> bytes;   // by cache group; 0 where none of the layers is in it
 };
 
 class KvPool {
  public:
-  // Memory is touched when a block is first written. FailedPrecondition when the heads don't fit
-  // the type; ResourceExhausted when memory is not to be had. With `poison` all blocks hold NaN.
-  static absl::StatusOr<KvPool> Create(const ModelSpec& spec, absl::Span<const LayerSpec> layers,
-                                       KvType type, int32_t block_count, bool poison);
+  // For layers [begin, end). `block_counts`: by cache group; groups that none of the layers is in
+  // take no memory. Memory is touched when a block is first written. FailedPrecondition when the
+  // heads don't fit the type; ResourceExhausted when memory is not to be had. With `poison` all
+  // blocks hold NaN.
+  // REQUIRES: block_counts has an entry per group of the model.
+  static absl::StatusOr<KvPool> Create(const ModelSpec& spec, int begin, int end, KvType type,
+                                       absl::Span<const int32_t> block_counts, bool poison);
 
-  int32_t block_count() const { return block_count_; }
-  uint8_t* block(int32_t id) { return memory_.data() + id * shape_.bytes; }
-  // Of layer i of those it was created for.
+  // REQUIRES: 0 <= id < block_counts[group], and has_layers(group).
+  uint8_t* block(int group, int32_t id) {
+    return memory_.data() + first_byte_[group] + id * shape_.bytes[group];
+  }
+  bool has_layers(int group) const { return shape_.bytes[group] > 0; }
+  // Of layer begin + i.
   const KvPlace& place(int i) const { return shape_.places[i]; }
 
  private:
-  KvPool(KvBlockShape shape, int32_t block_count)
-      : shape_(std::move(shape)), block_count_(block_count) {}
+  explicit KvPool(KvBlockShape shape) : shape_(std::move(shape)) {}
   KvBlockShape shape_;
-  int32_t block_count_;
+  std::vector<int64_t> first_byte_;  // of each group's blocks
   AlignedBuffer memory_;
 };
 

@@ -155,7 +155,7 @@ void LayerRunner::RotateAndStore(const LayerSpec& spec, const KvPlace& place) {
       const float* value = a.value + row * spec.kv_head_count * spec_.value_size;
       rotate_heads(a.query + row * spec.head_count * spec_.key_size, spec.head_count, row);
       rotate_heads(key, spec.kv_head_count, row);
-      StoreKeyValue(kernels_, place.layout, span.blocks[position / kKvBlockTokens] + place.offset,
+      StoreKeyValue(kernels_, place.layout, span.blocks[place.group][position / kKvBlockTokens] + place.offset,
                     static_cast<int>(position % kKvBlockTokens), key, value);
     });
   }
@@ -174,7 +174,7 @@ void LayerRunner::Attention(const LayerSpec& spec, const KvPlace& place) {
     rows.first_position = span.first_position;
     rows.query = activations_.query + span.first_row * spec.head_count * spec_.key_size;
     rows.out = activations_.attended + span.first_row * spec.head_count * spec_.value_size;
-    rows.blocks = span.blocks.data();
+    rows.blocks = span.blocks[place.group].data();
   }
   Attend(kernels_, pool_, shape, attention_rows_, attention_scratch_);
 }

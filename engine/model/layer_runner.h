@@ -24,7 +24,9 @@ struct StepSpan {
   int64_t first_row = 0;
   int64_t row_count = 0;
   int64_t first_position = 0;
-  std::vector<uint8_t*> blocks;  // by position / kKvBlockTokens
+  // By cache group, then position / kKvBlockTokens; null for blocks that no row sees or writes.
+  // Nothing of a group that the stage has no layers of.
+  std::vector<std::vector<uint8_t*>> blocks;
 };
 
 // The rows of all sequences, spans in order.

@@ -60,6 +60,7 @@ struct FeedForwardSpec {
 struct LayerSpec {
   int head_count = 0;     // of Q
   int kv_head_count = 0;  // divides head_count
+  int window = 0;         // sliding window in positions, itself included; 0: full attention
   TensorSlice attention_norm;
   LinearSpec query;
   LinearSpec key;

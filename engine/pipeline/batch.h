@@ -21,8 +21,9 @@ inline constexpr int64_t kMaxBatchRows = 8192;
 struct Span {
   std::vector<int32_t> tokens;  // one per row; the stage that owns the embedding reads them
   int32_t first_position = 0;   // of the first row
-  // KV blocks of the sequence, by position / kKvBlockTokens, the same ids on every stage; at least
-  // enough for the last row's position.
+  // Ids of KV blocks, the same on every stage: for each cache group of the model in turn, those
+  // that the rows see or write, in order of position (CacheGroup::BlocksOf). A group has ids of its
+  // own.
   std::vector<int32_t> block_table;
   int32_t row_count() const { return static_cast<int32_t>(tokens.size()); }
 };

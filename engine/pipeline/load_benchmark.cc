@@ -25,6 +25,7 @@
 #include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
 #include "engine/kernels/isa.h"
+#include "engine/model/cache_groups.h"
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/local_stage.h"
 
@@ -74,7 +75,7 @@ std::unique_ptr<LocalStage> Load(const GgufFile& file, const ModelSpec& spec, in
   options.role = {{0, spec.layer_count}, true, true};
   options.isa = BestIsa();
   options.thread_count = thread_count;
-  options.kv_block_count = 1;
+  options.kv_block_counts.assign(CacheGroupsOf(spec).size(), 1);
   absl::StatusOr<std::unique_ptr<LocalStage>> stage = LocalStage::Load(file, options);
   Check(stage.status());
   return *std::move(stage);

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/sampling/sampler.h"
 
@@ -46,20 +47,34 @@ absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
                                                  spec.layer_count));
 }
 
-absl::Span<const LayerSpec> LayersOf(const ModelSpec& spec, const LayerRange& range) {
-  return absl::MakeConstSpan(spec.layers).subspan(range.begin, range.size());
+// "4", "4 and 2".
+std::string CountsText(const std::vector<int32_t>& counts) {
+  return counts.empty() ? "0" : absl::StrJoin(counts, " and ");
 }
 
-int64_t BlocksFor(int64_t positions) { return (positions + kKvBlockTokens - 1) / kKvBlockTokens; }
+absl::Status CheckAmounts(const LocalStageOptions& options, size_t group_count) {
+  const std::vector<int32_t>& blocks = options.kv_block_counts;
+  const bool has_blocks =
+      std::all_of(blocks.begin(), blocks.end(), [](int32_t count) { return count > 0; });
+  if (options.thread_count > 0 && has_blocks && blocks.size() == group_count) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("a stage of ", options.thread_count, " threads and ", CountsText(blocks),
+                   " KV blocks was asked for, expected at least 1 of each, for ", group_count,
+                   group_count == 1 ? " cache group" : " cache groups"));
+}
 
 }  // namespace
 
-uint64_t KvBlockBytes(const ModelSpec& spec, const LayerRange& layers, KvType type) {
-  return KvBlockShape(spec, LayersOf(spec, layers), type).bytes;
+std::vector<uint64_t> KvBlockBytes(const ModelSpec& spec, const LayerRange& layers, KvType type) {
+  const KvBlockShape shape(spec, layers.begin, layers.end, type);
+  return {shape.bytes.begin(), shape.bytes.end()};
 }
 
 LocalStage::LocalStage(ModelSpec spec, const LocalStageOptions& options)
     : spec_(std::move(spec)),
+      groups_(CacheGroupsOf(spec_)),
       options_(options),
       kernels_(KernelsFor(options.isa)),
       pool_(options.thread_count),
@@ -73,16 +88,11 @@ absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& fil
     return absl::FailedPreconditionError(
         absl::StrCat("this CPU lacks the instruction set ", IsaName(options.isa)));
   }
-  if (options.thread_count < 1 || options.kv_block_count < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a stage of ", options.thread_count, " threads and ", options.kv_block_count,
-                     " KV blocks was asked for, expected at least 1 of each"));
-  }
+  RETURN_IF_ERROR(CheckAmounts(options, CacheGroupsOf(spec).size()));
   std::unique_ptr<LocalStage> stage(new LocalStage(std::move(spec), options));
-  ASSIGN_OR_RETURN(
-      stage->kv_pool_,
-      KvPool::Create(stage->spec_, LayersOf(stage->spec_, options.role.layers),
-                     options.numeric.kv_type, options.kv_block_count, options.poison_kv));
+  ASSIGN_OR_RETURN(stage->kv_pool_, KvPool::Create(stage->spec_, options.role.layers.begin,
+                                                   options.role.layers.end, options.numeric.kv_type,
+                                                   options.kv_block_counts, options.poison_kv));
   RETURN_IF_ERROR(stage->LoadWeights(file));
   return stage;
 }
@@ -135,16 +145,26 @@ absl::Status LocalStage::CheckSpan(const Span& span) const {
           absl::StrCat("token ", token, ", expected 0 to ", spec_.vocabulary_size - 1));
     }
   }
-  const int64_t table_size = static_cast<int64_t>(span.block_table.size());
-  if (table_size < BlocksFor(end) || table_size > BlocksFor(spec_.context_length)) {
-    return absl::InvalidArgumentError(absl::StrCat("a block table has ", table_size,
-                                                   " entries, expected ", BlocksFor(end), " to ",
-                                                   BlocksFor(spec_.context_length)));
+  return CheckBlockTable(span);
+}
+
+absl::Status LocalStage::CheckBlockTable(const Span& span) const {
+  size_t expected = 0;
+  for (const CacheGroup& group : groups_) {
+    expected += group.BlocksOf(span.first_position, span.row_count()).size();
   }
-  for (const int32_t block : span.block_table) {
-    if (block < 0 || block >= options_.kv_block_count) {
+  if (span.block_table.size() != expected) {
+    return absl::InvalidArgumentError(absl::StrCat("a block table has ", span.block_table.size(),
+                                                   " entries, expected ", expected));
+  }
+  const int32_t* block = span.block_table.data();
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    const int32_t limit = options_.kv_block_counts[i];
+    int32_t left = groups_[i].BlocksOf(span.first_position, span.row_count()).size();
+    for (; left > 0; --left, ++block) {
+      if (*block >= 0 && *block < limit) continue;
       return absl::InvalidArgumentError(
-          absl::StrCat("KV block ", block, ", expected 0 to ", options_.kv_block_count - 1));
+          absl::StrCat("KV block ", *block, ", expected 0 to ", limit - 1));
     }
   }
   return absl::OkStatus();
@@ -209,7 +229,16 @@ StepRows LocalStage::PlaceRows(const Batch& batch) {
     place.first_row = step.row_count;
     place.row_count = span.row_count();
     place.first_position = span.first_position;
-    for (const int32_t block : span.block_table) place.blocks.push_back(kv_pool_->block(block));
+    const int32_t* block = span.block_table.data();
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      const BlockRange range = groups_[i].BlocksOf(span.first_position, span.row_count());
+      std::vector<uint8_t*>& blocks = place.blocks.emplace_back();
+      if (kv_pool_->has_layers(i)) {
+        blocks.resize(range.begin);
+        for (int32_t j = 0; j < range.size(); ++j) blocks.push_back(kv_pool_->block(i, block[j]));
+      }
+      block += range.size();
+    }
     step.row_count += span.row_count();
   }
   return step;

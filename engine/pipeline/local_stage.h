@@ -17,6 +17,7 @@
 #include "engine/kernels/attention.h"
 #include "engine/kernels/isa.h"
 #include "engine/kernels/matmul.h"
+#include "engine/model/cache_groups.h"
 #include "engine/model/kv_pool.h"
 #include "engine/model/layer_runner.h"
 #include "engine/model/model_spec.h"
@@ -37,7 +38,8 @@ struct LocalStageOptions {
   NumericOptions numeric;
   Isa isa = Isa::kScalar;
   int thread_count = 1;
-  int32_t kv_block_count = 0;  // blocks of kKvBlockTokens positions; ids are [0, kv_block_count)
+  // Blocks of kKvBlockTokens positions, by cache group of the model; ids are [0, count).
+  std::vector<int32_t> kv_block_counts;
   // Fill KV blocks with NaN at start: a test sees reads of what was never written.
   bool poison_kv = false;
   // Called while weights are read, with file bytes done and to do, on the thread that called
@@ -72,6 +74,7 @@ class LocalStage : public Stage {
   absl::Status LoadWeights(const GgufFile& file);
   absl::Status CheckBatch(const Batch& batch) const;
   absl::Status CheckSpan(const Span& span) const;
+  absl::Status CheckBlockTable(const Span& span) const;
   absl::Status CheckOutputs(const Batch& batch, const std::vector<OutputSpec>& outputs) const;
   StepRows PlaceRows(const Batch& batch);
   std::vector<float> EmbedTokens(const Batch& batch);
@@ -88,6 +91,7 @@ class LocalStage : public Stage {
   const PackedMatrix& output_matrix() const { return output_.empty() ? embedding_ : output_; }
 
   const ModelSpec spec_;
+  const std::vector<CacheGroup> groups_;
   const LocalStageOptions options_;
   const Kernels& kernels_;
   ThreadPool pool_;
@@ -106,8 +110,8 @@ class LocalStage : public Stage {
   uint64_t read_bytes_ = 0;
 };
 
-// Bytes that one KV block takes on a stage with these layers.
-uint64_t KvBlockBytes(const ModelSpec& spec, const LayerRange& layers, KvType type);
+// Bytes that one KV block takes on a stage with these layers, by cache group of the model.
+std::vector<uint64_t> KvBlockBytes(const ModelSpec& spec, const LayerRange& layers, KvType type);
 
 }  // namespace baton
 

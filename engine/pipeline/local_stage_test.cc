@@ -24,7 +24,7 @@ class LocalStageTest : public ::testing::Test {
   LocalStageTest() {
     model_.context_length = 100;
     options_.role = {{0, 2}, true, true};
-    options_.kv_block_count = 8;
+    options_.kv_block_counts = {8};
     options_.poison_kv = true;
   }
 
@@ -89,9 +89,9 @@ TEST_F(LocalStageTest, EveryNumberOfABatchIsChecked) {
             "a span has 2 rows at position 2147483647, expected positions from 0 to 99");
   EXPECT_EQ(error(BatchOf({1}, -1, {0}), none),
             "a span has 1 rows at position -1, expected positions from 0 to 99");
-  EXPECT_EQ(error(BatchOf({1}, 32, {0}), none), "a block table has 1 entries, expected 2 to 4");
+  EXPECT_EQ(error(BatchOf({1}, 32, {0}), none), "a block table has 1 entries, expected 2");
   EXPECT_EQ(error(BatchOf({1}, 0, {0, 1, 2, 3, 4}), none),
-            "a block table has 5 entries, expected 1 to 4");
+            "a block table has 5 entries, expected 1");
   EXPECT_EQ(error(BatchOf({1}, 0, {8}), none), "KV block 8, expected 0 to 7");
   EXPECT_EQ(error(BatchOf({1}, 0, {-1}), none), "KV block -1, expected 0 to 7");
   EXPECT_EQ(error(BatchOf({1}, 0, {0}), {}), "0 outputs for a batch of 1 spans");
@@ -291,9 +291,14 @@ TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {
   options_.role.layers = {1, 1};
   EXPECT_EQ(error(), "a stage of layers [1, 1) was asked for; the model has 2");
   options_.role.layers = {0, 2};
-  options_.kv_block_count = 0;
-  EXPECT_THAT(error(), HasSubstr("0 KV blocks"));
-  options_.kv_block_count = 1;
+  options_.kv_block_counts = {0};
+  EXPECT_EQ(
+      error(),
+      "a stage of 1 threads and 0 KV blocks was asked for, expected at least 1 of each, for 1 "
+      "cache group");
+  options_.kv_block_counts = {4, 4};
+  EXPECT_THAT(error(), HasSubstr("4 and 4 KV blocks was asked for"));
+  options_.kv_block_counts = {1};
   options_.numeric.kv_type = KvType::kQ8_0;
   EXPECT_EQ(error(),
             "cache type q8_0 needs heads of a multiple of 32 elements; this model's have 16 and "
@@ -306,8 +311,9 @@ TEST_F(LocalStageTest, KvBlockBytesFollowLayersAndType) {
   const absl::StatusOr<ModelSpec> spec = ModelSpec::Read(*file);
   ASSERT_TRUE(spec.ok());
   const uint64_t elements = 32 * 2 * 16 * 2;  // positions, heads, head size, K and V
-  EXPECT_EQ(KvBlockBytes(*spec, {0, 1}, KvType::kF32), elements * 4);
-  EXPECT_EQ(KvBlockBytes(*spec, {0, 2}, KvType::kF16), elements * 2 * 2);
+  using Bytes = std::vector<uint64_t>;
+  EXPECT_EQ(KvBlockBytes(*spec, {0, 1}, KvType::kF32), Bytes{elements * 4});
+  EXPECT_EQ(KvBlockBytes(*spec, {0, 2}, KvType::kF16), Bytes{elements * 2 * 2});
 }
 
 TEST_F(LocalStageTest, PipelineWantsItsStepsInOrder) {

@@ -1,6 +1,10 @@
 #include "engine/pipeline/step_work.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "engine/kernels/attention.h"
+#include "engine/model/cache_groups.h"
 #include "engine/quant/types.h"
 
 namespace baton {
@@ -50,6 +54,21 @@ void AddLayer(const ModelSpec& spec, LayerSpec layer, int64_t rows, WorkCounter&
               [&](const TensorSlice& slice) { counter.Add(slice, expert_rows, expert_reads); });
 }
 
+double CountKvBytes(const ModelSpec& spec, KvType type, const StepShape& shape) {
+  const std::vector<uint64_t> block_bytes = KvBlockBytes(spec, {0, spec.layer_count}, type);
+  const std::vector<CacheGroup> groups = CacheGroupsOf(spec);
+  double bytes = 0;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    double positions = shape.read_positions;
+    if (const int64_t window = groups[i].window; window > 0) {
+      const int64_t seen = shape.row_count + shape.sequence_count * (window - 1);
+      positions = std::min(positions, static_cast<double>(seen));
+    }
+    bytes += static_cast<double>(block_bytes[i]) / kKvBlockTokens * positions;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
@@ -59,8 +78,7 @@ StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
   counter.Add(spec.output_norm, shape.logit_count, 1);
   counter.Add(spec.output, shape.logit_count, 1);
   counter.AddBytes(static_cast<double>(spec.embedding.row_bytes()) * shape.row_count);
-  const uint64_t block_bytes = KvBlockBytes(spec, {0, spec.layer_count}, numeric.kv_type);
-  counter.AddBytes(static_cast<double>(block_bytes) / kKvBlockTokens * shape.read_positions);
+  counter.AddBytes(CountKvBytes(spec, numeric.kv_type, shape));
   return counter.work();
 }
 

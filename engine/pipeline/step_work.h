@@ -12,9 +12,11 @@ namespace baton {
 
 // A step of all layers of a model, over as many stages as one likes.
 struct StepShape {
-  int64_t row_count = 0;      // that go through the layers
-  int64_t logit_count = 0;    // of them: those whose logits are computed
-  double read_positions = 0;  // of K and V, each once per sequence that attends to it
+  int64_t row_count = 0;       // that go through the layers
+  int64_t logit_count = 0;     // of them: those whose logits are computed
+  double read_positions = 0;   // of K and V, each once per sequence that attends to it; layers with
+                               // a window read those of them that its rows see
+  int64_t sequence_count = 1;  // that have equally many of all these
 };
 
 struct StepWork {
