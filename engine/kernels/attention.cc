@@ -82,6 +82,7 @@ void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* laye
     uint8_t* key_scales = group + int64_t{layout.key_size} * kKeyGroup * element + lane * 2;
     StoreVector(kernels, layout.type, key + int64_t{head} * layout.key_size, layout.key_size,
                 group + lane * element, kKeyGroup, key_scales, kKeyGroup);
+    if (layout.latent) continue;
     uint8_t* values = layer_block + layout.ValueOffset(head);
     const int scale_count = layout.value_size / kKvQuantElements;
     uint8_t* value_scales =

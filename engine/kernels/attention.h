@@ -43,15 +43,19 @@ struct KvLayout {
   int head_count = 0;  // of K and V
   int key_size = 0;    // elements of a head of K (and Q)
   int value_size = 0;  // elements of a head of V
+  // Multi-head latent attention: V is the first value_size <= key_size elements of K, which alone
+  // is stored.
+  bool latent = false;
 
-  // Bytes of one layer in one block: K of all heads, then V of all heads.
+  // Bytes of one layer in one block: K of all heads, then V of all heads unless latent.
   int64_t LayerBytes() const;
   int64_t KeyOffset(int head) const;
-  int64_t ValueOffset(int head) const;
+  int64_t ValueOffset(int head) const;  // not if latent
 };
 
 // Rounds and writes K [head_count * key_size] and V [head_count * value_size] of one position into
-// `layer_block`, the layer's part of the block; `slot` = position mod kKvBlockTokens.
+// `layer_block`, the layer's part of the block; `slot` = position mod kKvBlockTokens. A latent
+// layout takes no V: `value` is not read.
 void StoreKeyValue(const Kernels& kernels, const KvLayout& layout, uint8_t* layer_block, int slot,
                    const float* key, const float* value);
 

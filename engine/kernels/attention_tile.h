@@ -37,8 +37,12 @@ struct AttentionTile {
 int64_t PaddedSize(int size);
 // One attention block of one query: the vector [PaddedSize(value_size)], then max and sum.
 int64_t AttentionPartialFloats(const KvLayout& layout);
-// Per query: the scaled query, the scores of one attention block, the running vector.
+// Per query: the scaled query, the scores of one attention block, the running vector. For a latent
+// layout besides: kLatentRun elements of V at each position of an attention block.
 int64_t AttentionTileScratchFloats(const KvLayout& layout);
+
+// Elements of a latent's V that are taken out of K at a time: what fits the level-1 cache.
+inline constexpr int kLatentRun = 64;
 
 // Positions of K that are interleaved.
 inline constexpr int kKeyGroup = 16;

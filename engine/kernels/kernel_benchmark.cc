@@ -1,5 +1,6 @@
 // All kernels but the products, by instruction set, in the sizes of a 1B model on one thread: bytes
 // or operations per second.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -87,16 +88,25 @@ class Cache {
 };
 
 // The last `rows` of `positions` positions attend.
-void BenchmarkAttention(benchmark::State& state, const Kernels& kernels, KvType type, int64_t rows,
-                        int64_t positions) {
-  const KvLayout layout = {type, kKvHeads, kHeadSize, kHeadSize};
+struct AttentionCase {
+  const char* name;
+  int64_t rows;
+  int64_t positions;
+  int window = 0;
+  int heads = kHeads;
+  KvLayout layout = {KvType::kF16, kKvHeads, kHeadSize, kHeadSize};
+};
+
+void BenchmarkAttention(benchmark::State& state, const Kernels& kernels, const AttentionCase& c) {
+  const auto& [name, rows, positions, window, heads, layout] = c;
   const Cache cache(layout, positions);
-  const std::vector<float> query = RandomFloats(rows * kHeads * kHeadSize);
-  std::vector<float> out(query.size());
+  const std::vector<float> query = RandomFloats(rows * heads * layout.key_size);
+  std::vector<float> out(rows * heads * layout.value_size);
   AttentionShape shape;
   shape.layout = layout;
-  shape.query_head_count = kHeads;
+  shape.query_head_count = heads;
   shape.scale = 0.125f;
+  shape.window = window;
   AttentionRows sequence;
   sequence.row_count = rows;
   sequence.first_position = positions - rows;
@@ -109,26 +119,29 @@ void BenchmarkAttention(benchmark::State& state, const Kernels& kernels, KvType 
     Attend(kernels, pool, shape, absl::MakeConstSpan(&sequence, 1), scratch);
     benchmark::DoNotOptimize(out.data());
   }
-  const double seen = static_cast<double>(rows) * (2 * positions - rows + 1) / 2;  // of all rows
-  CountPerSecond(state, "ops", 2.0 * 2 * seen * kHeads * kHeadSize);
-  CountPerSecond(state, "bytes",
-                 static_cast<double>(layout.LayerBytes()) * positions / kKvBlockTokens);
+  int64_t seen = 0;  // by all rows
+  for (int64_t i = 0; i < rows; ++i) {
+    const int64_t before = positions - rows + i + 1;
+    seen += window == 0 ? before : std::min<int64_t>(window, before);
+  }
+  const int64_t read = window == 0 ? positions : std::min(positions, window + rows - 1);
+  CountPerSecond(state, "ops", 2.0 * seen * heads * (layout.key_size + layout.value_size));
+  CountPerSecond(state, "bytes", static_cast<double>(layout.LayerBytes()) * read / kKvBlockTokens);
 }
 
 void AddAttention(const Kernels& kernels) {
-  struct Shape {
-    const char* name;
-    int64_t rows;
-    int64_t positions;
-  };
-  for (const Shape& shape : {Shape{"decode", 1, 128}, Shape{"decode", 1, 4096},
-                             Shape{"prefill", 512, 512}, Shape{"prefill", 512, 4096}}) {
+  const KvLayout latent = {KvType::kF16, 1, 576, 512, true};  // as DeepSeek-V2-Lite has it
+  for (AttentionCase c : {AttentionCase{"decode", 1, 128}, AttentionCase{"decode", 1, 4096},
+                          AttentionCase{"prefill", 512, 512}, AttentionCase{"prefill", 512, 4096},
+                          AttentionCase{"decode_window_1024", 1, 8192, 1024},
+                          AttentionCase{"prefill_window_1024", 512, 8192, 1024},
+                          AttentionCase{"decode_latent", 1, 2048, 0, 16, latent},
+                          AttentionCase{"prefill_latent", 64, 2048, 0, 16, latent}}) {
     for (const KvType type : {KvType::kF16, KvType::kQ8_0, KvType::kF32}) {
-      const std::string name =
-          absl::StrCat("attention/", shape.name, "/", KvTypeName(type),
-                       "/positions:", shape.positions, "/", IsaName(kernels.isa));
-      benchmark::RegisterBenchmark(name.c_str(), BenchmarkAttention, kernels, type, shape.rows,
-                                   shape.positions)
+      c.layout.type = type;
+      const std::string name = absl::StrCat("attention/", c.name, "/", KvTypeName(type),
+                                            "/positions:", c.positions, "/", IsaName(kernels.isa));
+      benchmark::RegisterBenchmark(name.c_str(), BenchmarkAttention, kernels, c)
           ->Unit(benchmark::kMicrosecond);
     }
   }

@@ -314,6 +314,7 @@ struct AttentionCase {
   int window = 0;
   float soft_cap = 0;
   bool sinks = false;
+  bool latent = false;
 };
 
 // The table of a sequence whose row at `position` is the first to come: without the blocks that no
@@ -337,13 +338,22 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
                                   {KvType::kF32, 4, 1, 24, 20, 40},
                                   {KvType::kF16, 2, 2, 32, 32, 128, 0, true},
                                   {KvType::kQ8_0, 8, 1, 32, 32, 90, 3, true},
-                                  {KvType::kF32, 5, 1, 16, 72, 0, 1, true}}) {
-    const KvLayout layout = {c.type, c.kv_heads, c.key_size, c.value_size};
+                                  {KvType::kF32, 5, 1, 16, 72, 0, 1, true},
+                                  {KvType::kF32, 4, 1, 24, 16, 0, 0, false, true},
+                                  {KvType::kF16, 3, 1, 216, 200, 0, 0, false, true},
+                                  {KvType::kF16, 20, 1, 40, 24, 50, 2, true, true},
+                                  {KvType::kQ8_0, 6, 2, 96, 64, 0, 0, false, true}}) {
     const std::vector<float> query = Floats(positions * c.heads * c.key_size);
     const std::vector<float> key = Floats(positions * c.kv_heads * c.key_size);
-    const std::vector<float> value = Floats(positions * c.kv_heads * c.value_size);
+    std::vector<float> value = Floats(positions * c.kv_heads * c.value_size);
     const std::vector<float> sinks = Floats(c.heads);
-    const auto attend = [&](const Kernels& kernels, ThreadPool& pool, int64_t chunk) {
+    if (c.latent) {
+      for (int64_t i = 0; i < positions * c.kv_heads; ++i) {
+        std::copy_n(&key[i * c.key_size], c.value_size, &value[i * c.value_size]);
+      }
+    }
+    const auto attend = [&](const Kernels& kernels, ThreadPool& pool, int64_t chunk, bool latent) {
+      const KvLayout layout = {c.type, c.kv_heads, c.key_size, c.value_size, latent};
       // Blocks in no order, full of NaN before they are written.
       const int64_t block_count = (positions + kKvBlockTokens - 1) / kKvBlockTokens;
       std::vector<uint8_t> cache(block_count * layout.LayerBytes() + 64, 0xff);
@@ -358,7 +368,7 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
         for (int64_t p = first; p < first + rows; ++p) {
           StoreKeyValue(kernels, layout, const_cast<uint8_t*>(blocks[p / kKvBlockTokens]),
                         p % kKvBlockTokens, &key[p * c.kv_heads * c.key_size],
-                        &value[p * c.kv_heads * c.value_size]);
+                        latent ? nullptr : &value[p * c.kv_heads * c.value_size]);
         }
         AttentionShape shape;
         shape.layout = layout;
@@ -379,22 +389,28 @@ TEST_F(KernelsTest, AttentionOverChunksTypesAndThreads) {
       return out;
     };
     ThreadPool one(1), three(3);
-    const std::vector<float> expected = attend(scalar_, one, positions);
+    // A latent gives what K and V give where that part of K is stored once more as V.
+    const std::vector<float> expected = attend(scalar_, one, positions, false);
     for (float v : expected) ASSERT_TRUE(std::isfinite(v));
-    EXPECT_TRUE(SameBits(expected, attend(scalar_, three, 50)));
+    EXPECT_TRUE(SameBits(expected, attend(scalar_, three, 50, c.latent)));
     for (const Kernels* fast : FastKernels()) {
       for (int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, positions}) {
-        EXPECT_TRUE(SameBits(expected, attend(*fast, three, chunk)))
+        EXPECT_TRUE(SameBits(expected, attend(*fast, three, chunk, c.latent)))
             << IsaName(fast->isa) << " chunk " << chunk << " " << KvTypeName(c.type) << " window "
-            << c.window;
+            << c.window << " latent " << c.latent;
       }
     }
   }
 }
 
+class LongAttentionTest : public KernelsTest, public testing::WithParamInterface<KvLayout> {};
+INSTANTIATE_TEST_SUITE_P(Layouts, LongAttentionTest,
+                         testing::Values(KvLayout{KvType::kF16, 2, 32, 40},
+                                         KvLayout{KvType::kF16, 2, 88, 72, true}));
+
 // Few rows that see many positions: tiles are divided among threads, and their partials merged.
-TEST_F(KernelsTest, LongSequencesAreDividedAmongThreads) {
-  const KvLayout layout = {KvType::kF16, 2, 32, 40};
+TEST_P(LongAttentionTest, IsDividedAmongThreads) {
+  const KvLayout layout = GetParam();
   const int heads = 6;
   const int64_t lengths[] = {21 * kAttentionBlock + 5, 3, 9 * kAttentionBlock};
   const int64_t row_counts[] = {3, 1, 4};

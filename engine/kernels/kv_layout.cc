@@ -32,7 +32,8 @@ int64_t AttentionPartialFloats(const KvLayout& layout) {
 
 int64_t AttentionTileScratchFloats(const KvLayout& layout) {
   return kMaxTileQueries *
-         (PaddedSize(layout.key_size) + kAttentionBlock + PaddedSize(layout.value_size));
+             (PaddedSize(layout.key_size) + kAttentionBlock + PaddedSize(layout.value_size)) +
+         (layout.latent ? kAttentionBlock * kLatentRun : 0);
 }
 
 int64_t KeyGroupBytes(const KvLayout& layout) {
@@ -51,6 +52,8 @@ int64_t KvLayout::KeyOffset(int head) const {
 int64_t KvLayout::ValueOffset(int head) const {
   return KeyOffset(head_count) + head * ValueHeadBytes(*this);
 }
-int64_t KvLayout::LayerBytes() const { return ValueOffset(head_count); }
+int64_t KvLayout::LayerBytes() const {
+  return latent ? KeyOffset(head_count) : ValueOffset(head_count);
+}
 
 }  // namespace baton

@@ -112,14 +112,13 @@ inline void Deinterleave(const float* p, F32x16* even, F32x16* odd) {
   split(p, &even->a, &odd->a);
   split(p + 16, &even->b, &odd->b);
 }
-inline void Interleave(float* p, F32x16 even, F32x16 odd) {
-  const auto join = [](float* q, __m256 e, __m256 o) {
+inline void Interleave(F32x16 even, F32x16 odd, F32x16* first, F32x16* second) {
+  const auto join = [](__m256 e, __m256 o) -> F32x16 {
     const __m256 l = _mm256_unpacklo_ps(e, o), h = _mm256_unpackhi_ps(e, o);
-    _mm256_storeu_ps(q, _mm256_permute2f128_ps(l, h, 0x20));
-    _mm256_storeu_ps(q + 8, _mm256_permute2f128_ps(l, h, 0x31));
+    return {_mm256_permute2f128_ps(l, h, 0x20), _mm256_permute2f128_ps(l, h, 0x31)};
   };
-  join(p, even.a, odd.a);
-  join(p + 16, even.b, odd.b);
+  *first = join(even.a, odd.a);
+  *second = join(even.b, odd.b);
 }
 
 }  // namespace baton::BATON_VECTOR_NAMESPACE

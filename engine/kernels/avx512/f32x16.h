@@ -93,12 +93,12 @@ inline void Deinterleave(const float* p, F32x16* even, F32x16* odd) {
   even->v = _mm512_permutex2var_ps(x, evens, y);
   odd->v = _mm512_permutex2var_ps(x, odds, y);
 }
-inline void Interleave(float* p, F32x16 even, F32x16 odd) {
+inline void Interleave(F32x16 even, F32x16 odd, F32x16* first, F32x16* second) {
   const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const __m512i high =
       _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  _mm512_storeu_ps(p, _mm512_permutex2var_ps(even.v, low, odd.v));
-  _mm512_storeu_ps(p + 16, _mm512_permutex2var_ps(even.v, high, odd.v));
+  first->v = _mm512_permutex2var_ps(even.v, low, odd.v);
+  second->v = _mm512_permutex2var_ps(even.v, high, odd.v);
 }
 
 }  // namespace baton::avx512

@@ -129,8 +129,12 @@ inline void Deinterleave(const float* p, F32x16* even, F32x16* odd) {
     odd->v[i] = pairs.val[1];
   }
 }
-inline void Interleave(float* p, F32x16 even, F32x16 odd) {
-  for (int i = 0; i < 4; ++i) vst2q_f32(p + 8 * i, {{even.v[i], odd.v[i]}});
+inline void Interleave(F32x16 even, F32x16 odd, F32x16* first, F32x16* second) {
+  for (int i = 0; i < 4; ++i) {
+    F32x16* to = i < 2 ? first : second;
+    to->v[i % 2 * 2] = vzip1q_f32(even.v[i], odd.v[i]);
+    to->v[i % 2 * 2 + 1] = vzip2q_f32(even.v[i], odd.v[i]);
+  }
 }
 
 }  // namespace baton::neon

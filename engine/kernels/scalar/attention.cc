@@ -37,6 +37,7 @@ float ReadKey(const AttentionTile& tile, int64_t position, int d) {
 
 float ReadValue(const AttentionTile& tile, int64_t position, int d) {
   const KvLayout& layout = tile.layout;
+  if (layout.latent) return ReadKey(tile, position, d);
   const int slot = static_cast<int>(position % kKvBlockTokens);
   const uint8_t* values =
       tile.blocks[position / kKvBlockTokens] + tile.block_offset + layout.ValueOffset(tile.kv_head);

@@ -69,17 +69,34 @@ inline void ForVectors(int begin, int end, const Body& body) {
   for (; begin < end; ++begin) body.template operator()<1>(begin);
 }
 
+// Rows become columns, and columns rows. In each of four rounds the lower half of the 256 floats is
+// interleaved with the upper one, which takes one bit of an element's row to the end of its index.
+inline void Transpose(F32x16 (&rows)[kLanes]) {
+  Unroll<4>([&](auto) __attribute__((always_inline)) {
+    F32x16 next[kLanes];
+    Unroll<kLanes / 2>([&](auto i) __attribute__((always_inline)) {
+      Interleave(rows[i], rows[i + kLanes / 2], &next[2 * i], &next[2 * i + 1]);
+    });
+    Unroll<kLanes>([&](auto i) __attribute__((always_inline)) { rows[i] = next[i]; });
+  });
+}
+
 // One attention block of one tile at a time.
-template <typename Kv>
 class TileAttention {
  public:
   explicit TileAttention(const AttentionTile& tile)
-      : tile_(tile), layout_(tile.layout), padded_(PaddedSize(layout_.value_size)) {
+      : tile_(tile),
+        layout_(tile.layout),
+        padded_(PaddedSize(layout_.value_size)),
+        run_(layout_.latent ? kLatentRun : padded_) {
     queries_ = tile.scratch;
     p_ = queries_ + kMaxTileQueries * PaddedSize(layout_.key_size);
     total_ = p_ + kMaxTileQueries * kAttentionBlock;
+    latent_ = total_ + kMaxTileQueries * padded_;
   }
 
+  // K and V tell how those are read: V of a latent as the floats that it was made into.
+  template <typename K, typename V>
   void Run() {
     ScaleQueries();
     const int64_t end = tile_.last_positions[tile_.query_count - 1] + 1;
@@ -89,15 +106,12 @@ class TileAttention {
       end_group_ = (Within(end - begin) + kKeyGroup - 1) / kKeyGroup;
       here_ = next_ = Find(begin, end, here_);
       if (block + 1 < tile_.end_block) next_ = Find(begin + kAttentionBlock, end, here_);
-      Scores();
+      Scores<K>();
       LimitQueries(begin);
       if (tile_.soft_cap != 0) CapScores();
       Softmax();
-      if (tile_.partials != nullptr) {
-        StorePartials(block);
-      } else {
-        MergeBlock(block);
-      }
+      SetTargets(block);
+      AddValues<K, V>();
     }
     if (tile_.partials == nullptr) StoreOuts();
   }
@@ -161,21 +175,24 @@ class TileAttention {
       for (int g = 0; g < kGroups; ++g) {
         place.keys[i * kGroups + g] = block + layout_.KeyOffset(tile_.kv_head) + g * group_bytes;
       }
-      place.values[i] = block + layout_.ValueOffset(tile_.kv_head);
+      place.values[i] = layout_.latent
+                            ? reinterpret_cast<const uint8_t*>(LatentAt(i * kKvBlockTokens))
+                            : block + layout_.ValueOffset(tile_.kv_head);
     }
     return place;
   }
 
+  template <typename K>
   void Scores() {
     ForQueries(0, tile_.query_count, [&]<int kQueries>(int first) {
       ForVectors<VectorsFor(kQueries)>(first_group_, end_group_, [&]<int kGroups>(int group) {
-        ScoreGroups<kQueries, kGroups>(first, group);
+        ScoreGroups<K, kQueries, kGroups>(first, group);
       });
     });
   }
 
   // Scores of kQueries queries with the positions of kGroups key groups.
-  template <int kQueries, int kGroups>
+  template <typename K, int kQueries, int kGroups>
   void ScoreGroups(int first, int group) {
     const int size = layout_.key_size;
     const float* query = queries_ + first;
@@ -192,8 +209,8 @@ class TileAttention {
       F32x16 key[kGroups];
       Unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
         const uint8_t* keys = here_.keys[group + g];
-        key[g] = Kv::Key(keys, layout_, d);
-        __builtin_prefetch(keys + ahead[g] + d * kKeyGroup * Kv::kBytes);
+        key[g] = K::Key(keys, layout_, d);
+        __builtin_prefetch(keys + ahead[g] + d * kKeyGroup * K::kBytes);
       });
       Unroll<kQueries>([&](auto i) __attribute__((always_inline)) {
         const F32x16 q = Set1(query[d * kMaxTileQueries + i]);
@@ -256,19 +273,64 @@ class TileAttention {
     }
   }
 
-  // Calls put(query, d, vector) with the sums over the block's positions of weight times V.
-  template <typename Put>
-  void ForValues(const Put& put) {
-    const int vectors = static_cast<int>(padded_ / kLanes);
+  float* LatentAt(int position) const { return latent_ + position * kLatentRun; }
+
+  // Takes elements [begin, end) of V out of K, which has an element's positions side by side.
+  template <typename K>
+  void TakeLatent(int64_t begin, int64_t end) {
+    for (int group = first_group_; group < end_group_; ++group) {
+      for (int64_t d = begin; d < end; d += kLanes) {
+        F32x16 rows[kLanes];
+        Unroll<kLanes>([&](auto i) __attribute__((always_inline)) {
+          rows[i] = d + i < layout_.value_size ? K::Key(here_.keys[group], layout_, d + i) : Zero();
+        });
+        Transpose(rows);
+        float* to = LatentAt(group * kKeyGroup) + d - begin;
+        Unroll<kLanes>([&](auto i)
+                           __attribute__((always_inline)) { Store(to + i * kLatentRun, rows[i]); });
+      }
+    }
+  }
+
+  // Where each query's sums over the block go, and how: into its running total, or as they are into
+  // a partial.
+  void SetTargets(int64_t block) {
+    for (int i = first_query_; i < end_query_; ++i) {
+      if (tile_.partials == nullptr) {
+        factors_[i] = MergeScalars(block, i, block_max_[i], block_sum_[i]);
+        targets_[i] = total_ + i * padded_;
+      } else {
+        factors_[i] = kAsItIs;
+        targets_[i] = Partial(block, i);
+        targets_[i][padded_] = block_max_[i];
+        targets_[i][padded_ + 1] = block_sum_[i];
+      }
+    }
+  }
+
+  // Sums weight times V over the block's positions.
+  template <typename K, typename V>
+  void AddValues() {
+    for (int64_t run = 0; run < padded_; run += run_) {
+      const int64_t end = run + run_ < padded_ ? run + run_ : padded_;
+      if (layout_.latent) TakeLatent<K>(run, end);
+      AddRun<V>(run, static_cast<int>(end - run) / kLanes);
+    }
+  }
+
+  // Of the vectors from element `run` on.
+  template <typename V>
+  void AddRun(int64_t run, int vectors) {
     ForQueries(first_query_, end_query_, [&]<int kQueries>(int first) {
       ForVectors<VectorsFor(kQueries)>(0, vectors, [&]<int kVectors>(int vector) {
-        AddValues<kQueries, kVectors>(first, vector * kLanes, put);
+        AddVectors<V, kQueries, kVectors>(first, run, vector * kLanes);
       });
     });
   }
 
-  template <int kQueries, int kVectors, typename Put>
-  void AddValues(int first, int d, const Put& put) {
+  // Of kVectors of them, from element run + d on.
+  template <typename V, int kQueries, int kVectors>
+  void AddVectors(int first, int64_t run, int d) {
     F32x16 sum[kVectors][kQueries];
     ForAll<kVectors, kQueries>([&](auto v, auto i)
                                    __attribute__((always_inline)) { sum[v][i] = Zero(); });
@@ -279,17 +341,17 @@ class TileAttention {
     if (begin > 0) [[unlikely]] {
       if (begin >= end) begin = end = kAttentionBlock;
       ForAll<kVectors, kQueries>([&](auto v, auto i) __attribute__((always_inline)) {
-        sum[v][i] = ValuesBefore(begin, first + i, d + v * kLanes);
+        sum[v][i] = ValuesBefore<V>(begin, first + i, d + v * kLanes);
       });
     }
-    ForValueRows(
+    ForValueRows<V>(
         begin, end,
         [&](int position, const uint8_t* row, const uint8_t* scales, int64_t ahead)
             __attribute__((always_inline)) {
               F32x16 value[kVectors];
               Unroll<kVectors>([&](auto v) __attribute__((always_inline)) {
-                value[v] = Kv::Value(row, scales, d + v * kLanes);
-                __builtin_prefetch(row + ahead + (d + v * kLanes) * Kv::kBytes);
+                value[v] = V::Value(row, scales, d + v * kLanes);
+                __builtin_prefetch(row + ahead + (d + v * kLanes) * V::kBytes);
               });
               Unroll<kQueries>([&](auto i) __attribute__((always_inline)) {
                 const F32x16 w = Set1(weight[i * kAttentionBlock + position]);
@@ -299,33 +361,35 @@ class TileAttention {
               });
             });
     ForAll<kVectors, kQueries>([&](auto v, auto i) __attribute__((always_inline)) {
-      ForValueRows(end, end_seen_[first + i],
-                   [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
-                     sum[v][i] = Fma(Set1(weight[i * kAttentionBlock + position]),
-                                     Kv::Value(row, scales, d + v * kLanes), sum[v][i]);
-                   });
-      put(first + i, d + v * kLanes, sum[v][i]);
+      ForValueRows<V>(end, end_seen_[first + i],
+                      [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
+                        sum[v][i] = Fma(Set1(weight[i * kAttentionBlock + position]),
+                                        V::Value(row, scales, d + v * kLanes), sum[v][i]);
+                      });
+      float* out = targets_[first + i] + run + d + v * kLanes;
+      Store(out, MergeVector(factors_[first + i], sum[v][i], out));
     });
   }
 
-  // The sum of AddValues() for one query over what it sees before position `end` of the block. Out
+  // The sum of AddVectors() for one query over what it sees before position `end` of the block. Out
   // of line: only windows need it, and the loops beside it need the registers.
+  template <typename V>
   [[gnu::noinline]] F32x16 ValuesBefore(int end, int query, int d) const {
     F32x16 sum = Zero();
     if (end > end_seen_[query]) end = end_seen_[query];
-    ForValueRows(first_seen_[query], end,
-                 [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
-                   sum = Fma(Set1(p_[query * kAttentionBlock + position]),
-                             Kv::Value(row, scales, d), sum);
-                 });
+    ForValueRows<V>(first_seen_[query], end,
+                    [&](int position, const uint8_t* row, const uint8_t* scales, int64_t) {
+                      sum = Fma(Set1(p_[query * kAttentionBlock + position]),
+                                V::Value(row, scales, d), sum);
+                    });
     return sum;
   }
 
   // Calls body(position, row of V, its scales, bytes from there to the next block's) for positions
   // [begin, end) of the block.
-  template <typename Body>
+  template <typename V, typename Body>
   [[gnu::always_inline]] void ForValueRows(int begin, int end, const Body& body) const {
-    const int64_t row_bytes = int64_t{layout_.value_size} * Kv::kBytes;
+    const int64_t row_bytes = (layout_.latent ? kLatentRun : layout_.value_size) * V::kBytes;
     const int64_t scale_bytes = layout_.value_size / kKvQuantElements * 2;
     for (int position = begin; position < end;) {
       const int slot = position % kKvBlockTokens;
@@ -349,11 +413,12 @@ class TileAttention {
     bool is_first;
     float total, block;
   };
+  static constexpr MergeFactors kAsItIs = {true, 0, 0};
   MergeFactors MergeScalars(int64_t block, int i, float block_max, float block_sum) {
     if (block == FirstBlock(i)) {
       max_[i] = block_max;
       sum_[i] = block_sum;
-      return {true, 0, 0};
+      return kAsItIs;
     }
     const float max = max_[i] > block_max ? max_[i] : block_max;
     const float a = FirstLane(Exp(Set1(max_[i] - max)));
@@ -376,25 +441,6 @@ class TileAttention {
     }
   }
 
-  void MergeBlock(int64_t block) {
-    MergeFactors factors[kMaxTileQueries];
-    for (int i = first_query_; i < end_query_; ++i) {
-      factors[i] = MergeScalars(block, i, block_max_[i], block_sum_[i]);
-    }
-    ForValues([&](int i, int64_t d, F32x16 vector) {
-      float* total = total_ + i * padded_ + d;
-      Store(total, MergeVector(factors[i], vector, total));
-    });
-  }
-
-  void StorePartials(int64_t block) {
-    for (int i = first_query_; i < end_query_; ++i) {
-      Partial(block, i)[padded_] = block_max_[i];
-      Partial(block, i)[padded_ + 1] = block_sum_[i];
-    }
-    ForValues([&](int i, int64_t d, F32x16 vector) { Store(Partial(block, i) + d, vector); });
-  }
-
   // A sink is one more partial, with no V: it comes after those of all blocks.
   void MergeSinks() {
     for (int i = 0; i < tile_.query_count; ++i) {
@@ -415,38 +461,37 @@ class TileAttention {
 
   const AttentionTile& tile_;
   const KvLayout& layout_;
-  const int64_t padded_;
-  float* queries_;  // [key_size][kMaxTileQueries], scaled
-  float* p_;        // [query][kAttentionBlock]: scores, then weights
-  float* total_;    // [query][padded_]
+  const int64_t padded_;  // elements of V in whole vectors
+  const int64_t run_;     // those that are summed at a time
+  float* queries_;        // [key_size][kMaxTileQueries], scaled
+  float* p_;              // [query][kAttentionBlock]: scores, then weights
+  float* total_;          // [query][padded_]
+  float* latent_;         // [position][kLatentRun]: V of a latent, a run at a time
   Place here_ = {}, next_ = {};
   // Of the block: the key groups that some query sees, the queries that see something, and the
   // positions that each of them sees.
   int first_group_ = 0, end_group_ = 0;
   int first_query_ = 0, end_query_ = 0;
   int first_seen_[kMaxTileQueries], end_seen_[kMaxTileQueries];
+  float* targets_[kMaxTileQueries];
+  MergeFactors factors_[kMaxTileQueries];
   float block_max_[kMaxTileQueries], block_sum_[kMaxTileQueries];
   float max_[kMaxTileQueries], sum_[kMaxTileQueries];
 };
 
-template <typename Body>
-inline void WithTileAttention(const AttentionTile& tile, const Body& body) {
+inline void AttendTile(const AttentionTile& tile) {
+  TileAttention attention(tile);
+  const bool latent = tile.layout.latent;
   switch (tile.layout.type) {
     case KvType::kF16:
-      return body(TileAttention<KvF16>(tile));
+      return latent ? attention.Run<KvF16, KvF32>() : attention.Run<KvF16, KvF16>();
     case KvType::kF32:
-      return body(TileAttention<KvF32>(tile));
+      return attention.Run<KvF32, KvF32>();
     case KvType::kQ8_0:
-      return body(TileAttention<KvQ8_0>(tile));
+      return latent ? attention.Run<KvQ8_0, KvF32>() : attention.Run<KvQ8_0, KvQ8_0>();
   }
 }
 
-inline void AttendTile(const AttentionTile& tile) {
-  WithTileAttention(tile, [](auto attention) { attention.Run(); });
-}
-
-inline void MergeTile(const AttentionTile& tile) {
-  WithTileAttention(tile, [](auto attention) { attention.Merge(); });
-}
+inline void MergeTile(const AttentionTile& tile) { TileAttention(tile).Merge(); }
 
 }  // namespace baton::BATON_VECTOR_NAMESPACE

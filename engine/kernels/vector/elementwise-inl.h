@@ -119,7 +119,10 @@ inline void RopeAdjacent(float* x, const float* cosine, const float* sine, int64
     F32x16 a, b;
     Deinterleave(at, &a, &b);
     Rotate(a, b, LoadUpTo(cosine + i, count), LoadUpTo(sine + i, count));
-    Interleave(at, a, b);
+    F32x16 low, high;
+    Interleave(a, b, &low, &high);
+    Store(at, low);
+    Store(at + kLanes, high);
     if (count < kLanes) {
       for (int64_t j = 0; j < 2 * count; ++j) x[2 * i + j] = pairs[j];
     }
