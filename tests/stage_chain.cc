@@ -82,6 +82,23 @@ std::vector<float> StageChain::Logits(const std::vector<int32_t>& tokens, int64_
   return logits;
 }
 
+StageChain::Answer StageChain::Generate(std::vector<int32_t> tokens, int64_t count) {
+  const std::vector<int32_t> table = TakeBlocks(static_cast<int64_t>(tokens.size()) + count);
+  Answer answer;
+  int64_t fed = 0;
+  while (static_cast<int64_t>(answer.tokens.size()) < count) {
+    const int64_t size = static_cast<int64_t>(tokens.size());
+    std::vector<SpanOutput> outputs =
+        Step({MakeSpan(tokens, fed, size - fed, table)}, {AskForLogits()});
+    fed = size;
+    if (answer.tokens.empty()) answer.prompt_logits = std::move(outputs[0].logits);
+    answer.tokens.push_back(outputs[0].samples[0].token);
+    tokens.push_back(answer.tokens.back());
+  }
+  GiveBack(table);
+  return answer;
+}
+
 OutputSpec AskForLogits() {
   OutputSpec spec;
   spec.kind = OutputSpec::Kind::kSample;

@@ -22,9 +22,9 @@ struct ChainOptions {
   int stage_count = 1;
   int thread_count = 1;
   Isa isa = Isa::kScalar;
-  NumericOptions numeric;
+  NumericOptions numeric = {};
   // The file that a stage reads, by its role: the same one by default.
-  std::function<std::string(const StageRole& role)> path_of;
+  std::function<std::string(const StageRole& role)> path_of = nullptr;
 };
 
 // KV blocks hold NaN before they are first written. Every failure aborts the test program, with
@@ -47,6 +47,13 @@ class StageChain {
 
   // Feeds tokens in chunks from position 0, and gives the logits after the last.
   std::vector<float> Logits(const std::vector<int32_t>& tokens, int64_t chunk);
+
+  // `count` tokens, chosen greedily one after the other, after a prompt that is fed whole.
+  struct Answer {
+    std::vector<int32_t> tokens;
+    std::vector<float> prompt_logits;  // after the prompt's last token
+  };
+  Answer Generate(std::vector<int32_t> prompt, int64_t count);
 
  private:
   ModelSpec spec_;

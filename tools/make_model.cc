@@ -11,6 +11,7 @@
 #include "CLI/CLI.hpp"
 #include "engine/quant/file_type.h"
 #include "engine/testing/model_maker.h"
+#include "engine/testing/small_vocabulary.h"
 #include "tools/command_line.h"
 
 namespace {

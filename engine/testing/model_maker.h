@@ -12,7 +12,6 @@
 #include "absl/status/statusor.h"
 #include "engine/quant/file_type.h"
 #include "engine/quant/types.h"
-#include "engine/testing/random.h"
 
 namespace baton {
 
@@ -30,7 +29,7 @@ struct ModelOptions {
   int kv_head_count = 2;
   int head_size = 0;  // 0: width / head_count, and no key in the file says so
   int feed_forward_size = 128;
-  int vocabulary_size = 320;  // at least kMinVocabulary
+  int vocabulary_size = 320;  // at least kMinVocabulary of small_vocabulary.h
   uint32_t context_length = 2048;
   float rope_base = 10000.0f;
   RopeVariant rope = RopeVariant::kPlain;
@@ -50,9 +49,6 @@ struct ModelOptions {
   uint64_t seed = 1;
 };
 
-// <unk>, <s>, </s> and the 256 byte tokens; after them come letters and longer pieces.
-inline constexpr int kMinVocabulary = 3 + 256;
-
 // TinyLlama 1.1B: 22 layers, 201 tensors.
 ModelOptions TinyLlamaShape(TensorType type);
 
@@ -60,10 +56,6 @@ ModelOptions TinyLlamaShape(TensorType type);
 absl::Status WriteModel(const ModelOptions& options, const std::string& path, int thread_count = 1);
 // Into a file of `directory` whose name follows from the options. Gives its path.
 absl::StatusOr<std::string> MakeModel(const ModelOptions& options, const std::string& directory);
-
-// Writes valid quant blocks of any type, random in every bit that may be, whose weights have the
-// mean 0 and the given root mean square, roughly. `elements` is a multiple of the type's block.
-void FillRandomBlocks(TensorType type, size_t elements, float rms, Random* random, uint8_t* out);
 
 }  // namespace baton
 

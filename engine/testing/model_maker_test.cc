@@ -9,6 +9,7 @@
 
 #include "engine/gguf/gguf_file.h"
 #include "engine/quant/dequantize.h"
+#include "engine/testing/random_blocks.h"
 #include "gtest/gtest.h"
 
 namespace baton {

@@ -11,6 +11,7 @@
 #include "engine/model/model_spec.h"
 #include "engine/quant/dequantize.h"
 #include "engine/testing/model_maker.h"
+#include "engine/testing/small_vocabulary.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/memory_file.h"
