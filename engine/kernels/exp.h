@@ -52,6 +52,8 @@ inline float TanhFloat(float x) {
   return x < 0 ? -tanh : tanh;
 }
 
+inline float SigmoidFloat(float x) { return 1.0f / (1.0f + ExpFloat(-x)); }
+
 }  // namespace baton
 
 #endif  // BATON_ENGINE_KERNELS_EXP_H_

@@ -51,6 +51,12 @@ enum class PackedFormat {
 };
 inline constexpr int kPackedFormatCount = 24;
 
+// Of GELU and of gpt-oss's gate, as kernels use them.
+inline constexpr float kGeluSlope = 0.797884561f;  // sqrt(2 / pi)
+inline constexpr float kGeluCubic = 0.044715f;
+inline constexpr float kClampedSwigluSlope = 1.702f;
+inline constexpr float kClampedSwigluLimit = 7.0f;
+
 // Blocks whose largest magnitude is below this are rounded to zeros: 127 / max would overflow.
 inline constexpr float kSmallestActivation = 0x1p-100f;
 
@@ -97,12 +103,28 @@ struct Kernels {
 
   // out[i] = x[i] * (1 / sqrt(mean(x^2) + epsilon)) * weight[i]
   void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t n, float* out);
+  // out[i] = (x[i] - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + epsilon)) * weight[i] + bias[i];
+  // `bias` may be null.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon,
+                     int64_t n, float* out);
   // x[i] += y[i]
   void (*add)(float* x, const float* y, int64_t n);
   // x[i] += scale * y[i], fused
   void (*add_scaled)(float* x, const float* y, float scale, int64_t n);
   // out[i] = silu(gate[i]) * up[i]; out may be gate.
   void (*silu_multiply)(const float* gate, const float* up, int64_t n, float* out);
+  // out[i] = gelu(gate[i]) * up[i], gelu(x) = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  // (arXiv 1606.08415); out may be gate.
+  void (*gelu_multiply)(const float* gate, const float* up, int64_t n, float* out);
+  // out[i] = gelu(x[i]); out may be x.
+  void (*gelu)(const float* x, int64_t n, float* out);
+  // out[i] = g sigmoid(1.702 g) (u + 1), g = min(gate[i], 7), u = up[i] within [-7, 7]
+  // (arXiv 2508.10925); out may be gate.
+  void (*swiglu_clamped_multiply)(const float* gate, const float* up, int64_t n, float* out);
+  // x[i] *= factor
+  void (*scale)(float* x, float factor, int64_t n);
+  // x[i] = cap tanh(x[i] / cap)
+  void (*soft_cap)(float* x, float cap, int64_t n);
   // Rotates pairs (x[2i], x[2i+1]) by the angle whose cosine and sine are given, i < pair_count.
   void (*rope_adjacent)(float* x, const float* cosine, const float* sine, int64_t pair_count);
   // Rotates pairs (x[i], x[i + pair_count]).

@@ -95,6 +95,29 @@ TEST_F(KernelsTest, Elementwise) {
           n);
       compare([&](const Kernels& k, float* out) { k.silu_multiply(x.data(), y.data(), n, out); },
               n);
+      for (const float* bias : {static_cast<const float*>(nullptr), y.data()}) {
+        compare([&](const Kernels& k,
+                    float* out) { k.layer_norm(x.data(), y.data(), bias, 1e-5f, n, out); },
+                n);
+      }
+      compare([&](const Kernels& k, float* out) { k.gelu_multiply(x.data(), y.data(), n, out); },
+              n);
+      compare([&](const Kernels& k, float* out) { k.gelu(x.data(), n, out); }, n);
+      compare([&](const Kernels& k,
+                  float* out) { k.swiglu_clamped_multiply(x.data(), y.data(), n, out); },
+              n);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(x.begin(), x.end(), out);
+            k.scale(out, 0.37f, n);
+          },
+          n);
+      compare(
+          [&](const Kernels& k, float* out) {
+            std::copy(x.begin(), x.end(), out);
+            k.soft_cap(out, 2.5f, n);
+          },
+          n);
       const std::vector<float> pairs = Floats(2 * n), sine = Floats(n, 1), cosine = Floats(n, 1);
       compare(
           [&](const Kernels& k, float* out) {
@@ -127,6 +150,59 @@ TEST_F(KernelsTest, SiluAtTheEndsOfItsRange) {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     fast->silu_multiply(&nan, ones.data(), 1, actual.data());
     EXPECT_TRUE(std::isnan(actual[0]));
+  }
+}
+
+TEST_F(KernelsTest, LayerNormHasTheMeanAndVarianceOfItsWeights) {
+  constexpr int64_t kSize = 100;
+  const std::vector<float> x = Floats(kSize, 3), ones(kSize, 1.0f), twos(kSize, 2.0f);
+  std::vector<float> out(kSize);
+  scalar_.layer_norm(x.data(), ones.data(), twos.data(), 0.0f, kSize, out.data());
+  double sum = 0, squares = 0;
+  for (const float value : out) {
+    sum += value;
+    squares += (value - 2.0) * (value - 2.0);
+  }
+  EXPECT_NEAR(sum / kSize, 2.0, 1e-5);
+  EXPECT_NEAR(squares / kSize, 1.0, 1e-4);
+}
+
+// Values of the published formulas, in double.
+TEST_F(KernelsTest, ActivationsHaveTheirPublishedValues) {
+  const std::vector<float> x = {-9.0f, -3.0f, -1.0f, -0.1f, 0.0f, 0.1f, 1.0f, 3.0f, 9.0f};
+  const std::vector<float> up = {0.5f, -20.0f, 20.0f, 1.0f, -1.0f, 2.0f, -7.5f, 7.0f, 0.25f};
+  const int64_t n = static_cast<int64_t>(x.size());
+  std::vector<float> gelu(n), gated(n), swiglu(n), capped = x;
+  scalar_.gelu(x.data(), n, gelu.data());
+  scalar_.gelu_multiply(x.data(), up.data(), n, gated.data());
+  scalar_.swiglu_clamped_multiply(x.data(), up.data(), n, swiglu.data());
+  scalar_.soft_cap(capped.data(), 2.0f, n);
+  for (int64_t i = 0; i < n; ++i) {
+    const double v = x[i];
+    const double expected =
+        v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    EXPECT_NEAR(gelu[i], expected, 1e-6) << v;
+    EXPECT_NEAR(gated[i], expected * up[i], 2e-5) << v;
+    const double gate = std::min(v, 7.0), limited = std::clamp<double>(up[i], -7, 7);
+    EXPECT_NEAR(swiglu[i], gate / (1 + std::exp(-1.702 * gate)) * (limited + 1), 1e-5) << v;
+    EXPECT_NEAR(capped[i], 2 * std::tanh(v / 2), 1e-6) << v;
+  }
+}
+
+TEST_F(KernelsTest, ANanIsNeverHidden) {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), one = 1.0f;
+  std::vector<const Kernels*> all = FastKernels();
+  all.push_back(&scalar_);
+  for (const Kernels* k : all) {
+    float out[6];
+    k->layer_norm(&nan, &one, nullptr, 1e-5f, 1, &out[0]);
+    k->gelu(&nan, 1, &out[1]);
+    k->gelu_multiply(&one, &nan, 1, &out[2]);
+    k->swiglu_clamped_multiply(&nan, &one, 1, &out[3]);
+    k->swiglu_clamped_multiply(&one, &nan, 1, &out[4]);
+    out[5] = nan;
+    k->soft_cap(&out[5], 30.0f, 1);
+    for (int i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(out[i])) << IsaName(k->isa) << " " << i;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "engine/model/cache_groups.h"
 
 namespace baton {
+
 KvBlockShape::KvBlockShape(const ModelSpec& spec, int begin, int end, KvType type) {
   const std::vector<CacheGroup> groups = CacheGroupsOf(spec);
   std::vector<int> group_of(spec.layer_count);
@@ -17,7 +18,9 @@ KvBlockShape::KvBlockShape(const ModelSpec& spec, int begin, int end, KvType typ
   }
   bytes.resize(groups.size());
   for (int i = begin; i < end; ++i) {
-    const KvLayout layout = {type, spec.layers[i].kv_head_count, spec.key_size, spec.value_size};
+    const LayerSpec& layer = spec.layers[i];
+    const KvLayout layout = {type, layer.kv_head_count, spec.key_size, spec.value_size,
+                             !layer.latent.empty()};
     int64_t& block_bytes = bytes[group_of[i]];
     places.push_back({layout, group_of[i], block_bytes});
     const int64_t alignment = kBufferAlignment;

@@ -1,7 +1,6 @@
 #include "engine/model/layer_runner.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -14,11 +13,48 @@ namespace {
 // Rows that one task takes of work that is cheap per row.
 constexpr int64_t kRowsPerTask = 4;
 
+// The most that any layer needs of each buffer, in floats per row.
+struct RowSizes {
+  int64_t query = 0, key = 0, value = 0, attended = 0, feed_forward = 0, shared = 0;
+  int64_t query_down = 0, head_query = 0, by_head = 0;
+};
+
+void Raise(int64_t size, int64_t* most) { *most = std::max(*most, size); }
+
+RowSizes LargestRows(const ModelSpec& spec) {
+  RowSizes sizes;
+  for (const LayerSpec& layer : spec.layers) {
+    const int64_t heads = layer.head_count;
+    Raise(heads * spec.key_size, &sizes.query);
+    Raise(int64_t{layer.kv_head_count} * spec.key_size, &sizes.key);
+    Raise(int64_t{layer.kv_head_count} * spec.value_size, &sizes.value);
+    Raise(heads * spec.value_size, &sizes.attended);
+    Raise(layer.experts[0].up.weight.rows, &sizes.feed_forward);
+    Raise(layer.shared_expert.up.weight.rows, &sizes.feed_forward);
+    if (!layer.shared_expert.up.empty()) sizes.shared = spec.width;
+    if (layer.latent.empty()) continue;
+    Raise(layer.latent.query_down.weight.rows, &sizes.query_down);
+    Raise(layer.query.weight.rows, &sizes.head_query);
+    Raise(heads * layer.latent.value_size, &sizes.head_query);
+    Raise(heads * std::max(layer.latent.rank, layer.latent.plain_size), &sizes.by_head);
+  }
+  return sizes;
+}
+
 }  // namespace
 
-LayerRunner::LayerRunner(const ModelSpec& spec, const Rope& rope, const Kernels& kernels,
-                         ThreadPool& pool)
-    : spec_(spec), rope_(rope), kernels_(kernels), pool_(pool) {}
+void Normalize(const Kernels& kernels, const ModelSpec& spec, const float* weight,
+               const float* bias, const float* x, int64_t n, float* out) {
+  if (spec.norm_kind == NormKind::kLayer) {
+    kernels.layer_norm(x, weight, bias, spec.norm_epsilon, n, out);
+  } else {
+    kernels.rms_norm(x, weight, spec.norm_epsilon, n, out);
+  }
+}
+
+LayerRunner::LayerRunner(const ModelSpec& spec, const std::vector<Rope>& ropes,
+                         const Kernels& kernels, ThreadPool& pool)
+    : spec_(spec), ropes_(ropes), kernels_(kernels), pool_(pool) {}
 
 template <typename Body>
 void LayerRunner::ForRows(int64_t rows, const Body& body) {
@@ -28,13 +64,17 @@ void LayerRunner::ForRows(int64_t rows, const Body& body) {
   });
 }
 
-void LayerRunner::LayOutScratch(int64_t rows, uint8_t* base, int64_t* bytes) {
-  int64_t heads = 0, kv_heads = 0, feed_forward = 0;
-  for (const LayerSpec& layer : spec_.layers) {
-    heads = std::max<int64_t>(heads, layer.head_count);
-    kv_heads = std::max<int64_t>(kv_heads, layer.kv_head_count);
-    feed_forward = std::max<int64_t>(feed_forward, layer.feed_forward_size);
+// Calls body(span, row, position) for all rows of the step.
+template <typename Body>
+void LayerRunner::ForPositions(const Body& body) {
+  for (const StepSpan& span : step_->spans) {
+    ForRows(span.row_count,
+            [&](int64_t i) { body(span, span.first_row + i, span.first_position + i); });
   }
+}
+
+void LayerRunner::LayOutScratch(int64_t rows, uint8_t* base, int64_t* bytes) {
+  const RowSizes sizes = LargestRows(spec_);
   const int64_t expert_width = int64_t{spec_.expert_used_count} * spec_.width;
   *bytes = 0;
   const auto take = [&](int64_t row_floats) {
@@ -44,19 +84,26 @@ void LayerRunner::LayOutScratch(int64_t rows, uint8_t* base, int64_t* bytes) {
               int64_t{kBufferAlignment};
     return place;
   };
-  activations_.cosine = take(rope_.pair_count());
-  activations_.sine = take(rope_.pair_count());
+  angles_.resize(ropes_.size());
+  for (size_t i = 0; i < ropes_.size(); ++i) {
+    angles_[i].cosine = take(ropes_[i].pair_count());
+    angles_[i].sine = take(ropes_[i].pair_count());
+  }
   activations_.normed = take(spec_.width);
-  activations_.query = take(heads * spec_.key_size);
-  activations_.key = take(kv_heads * spec_.key_size);
-  activations_.value = take(kv_heads * spec_.value_size);
-  activations_.attended = take(heads * spec_.value_size);
+  activations_.query = take(sizes.query);
+  activations_.key = take(sizes.key);
+  activations_.value = take(sizes.value);
+  activations_.attended = take(sizes.attended);
   activations_.projected = take(spec_.width);
-  activations_.gate = take(feed_forward);
-  activations_.up = take(feed_forward);
+  activations_.gate = take(sizes.feed_forward);
+  activations_.up = take(sizes.feed_forward);
   activations_.router = take(spec_.expert_count);
   activations_.chosen = take(expert_width);
   activations_.expert = take(expert_width);
+  activations_.shared = take(sizes.shared);
+  activations_.query_down = take(sizes.query_down);
+  activations_.head_query = take(sizes.head_query);
+  activations_.by_head = take(sizes.by_head);
 }
 
 absl::Status LayerRunner::BeginStep(const StepRows& step) {
@@ -74,11 +121,13 @@ absl::Status LayerRunner::BeginStep(const StepRows& step) {
     LayOutScratch(step.row_count, memory_.data(), &bytes);
     reserved_rows_ = step.row_count;
     choices_.resize(step.row_count * spec_.expert_used_count);
+    slots_.resize(choices_.size());
   }
-  for (const StepSpan& span : step.spans) {
-    ForRows(span.row_count, [&](int64_t i) {
-      const int64_t first = (span.first_row + i) * rope_.pair_count();
-      rope_.Fill(span.first_position + i, activations_.cosine + first, activations_.sine + first);
+  for (size_t i = 0; i < ropes_.size(); ++i) {
+    const Rope& rope = ropes_[i];
+    ForPositions([&](const StepSpan&, int64_t row, int64_t position) {
+      const int64_t first = row * rope.pair_count();
+      rope.Fill(position, angles_[i].cosine + first, angles_[i].sine + first);
     });
   }
   return absl::OkStatus();
@@ -86,30 +135,56 @@ absl::Status LayerRunner::BeginStep(const StepRows& step) {
 
 void LayerRunner::RunLayer(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place,
                            float* hidden) {
-  Activations& a = activations_;
+  const Activations& a = activations_;
   const int64_t rows = step_->row_count;
-  Normalize(weights.attention_norm, hidden);
-  Project(a.normed, rows,
-          {{&weights.query, a.query}, {&weights.key, a.key}, {&weights.value, a.value}});
-  RotateAndStore(spec, place);
-  Attention(spec, place);
-  Project(a.attended, rows, {{&weights.attention_output, a.projected}});
-  AddRows(a.projected, hidden);
-
-  Normalize(weights.feed_forward_norm, hidden);
-  if (weights.router.empty()) {
-    FeedForward(weights.experts[0], a.normed, rows, a.projected);
+  const float* normed = NormalizeRows(weights.attention_norm, hidden);
+  if (spec.latent.empty()) {
+    Project(normed, rows,
+            {{&weights.query, a.query}, {&weights.key, a.key}, {&weights.value, a.value}});
+    RotateAndStore(spec, weights, place);
+    Attention(spec, weights, place);
   } else {
-    MixExperts(weights);
+    ProjectLatent(spec, weights, place, normed);
+    Attention(spec, weights, place);
+    ProjectHeads(weights.latent.value_up, a.attended, spec_.value_size,
+                 int64_t{spec.head_count} * spec_.value_size, a.head_query,
+                 int64_t{spec.head_count} * spec.latent.value_size);
   }
-  AddRows(a.projected, hidden);
+  Project(spec.latent.empty() ? a.attended : a.head_query, rows,
+          {{&weights.attention_output, a.projected}});
+  AddToHidden(weights.attention_post_norm, hidden);
+
+  if (!spec.parallel) normed = NormalizeRows(weights.feed_forward_norm, hidden);
+  if (spec.router.empty()) {
+    FeedForward(weights.experts[0], normed, rows, a.projected);
+  } else {
+    MixExperts(spec, weights, normed);
+  }
+  AddToHidden(weights.feed_forward_post_norm, hidden);
 }
 
-void LayerRunner::Normalize(const std::vector<float>& weight, const float* hidden) {
+void LayerRunner::NormalizeRow(const Norm& norm, const float* x, int64_t n, float* out) const {
+  Normalize(kernels_, spec_, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), x,
+            n, out);
+}
+
+// The rows of x, normalised where there is a norm.
+const float* LayerRunner::NormalizeRows(const Norm& norm, const float* x) {
+  if (norm.empty()) return x;
   const int64_t width = spec_.width;
   ForRows(step_->row_count, [&](int64_t row) {
-    kernels_.rms_norm(hidden + row * width, weight.data(), spec_.norm_epsilon, width,
-                      activations_.normed + row * width);
+    NormalizeRow(norm, x + row * width, width, activations_.normed + row * width);
+  });
+  return activations_.normed;
+}
+
+// Adds what a part has projected.
+void LayerRunner::AddToHidden(const Norm& post_norm, float* hidden) {
+  const int64_t width = spec_.width;
+  ForRows(step_->row_count, [&](int64_t row) {
+    float* x = activations_.projected + row * width;
+    if (!post_norm.empty()) NormalizeRow(post_norm, x, width, x);
+    kernels_.add_scaled(hidden + row * width, x, spec_.residual_scale, width);
   });
 }
 
@@ -135,38 +210,68 @@ void LayerRunner::Project(const float* x, int64_t rows, absl::Span<const Project
   }
 }
 
-void LayerRunner::RotateAndStore(const LayerSpec& spec, const KvPlace& place) {
-  const Activations& a = activations_;
-  const int64_t pairs = rope_.pair_count();
-  const auto rotate =
-      spec_.rope.kind == RopeKind::kAdjacent ? kernels_.rope_adjacent : kernels_.rope_halves;
-  const auto rotate_heads = [&](float* row_heads, int head_count, int64_t row) {
-    if (pairs == 0) return;
-    for (int head = 0; head < head_count; ++head) {
-      rotate(row_heads + int64_t{head} * spec_.key_size, a.cosine + row * pairs,
-             a.sine + row * pairs, pairs);
-    }
-  };
-  for (const StepSpan& span : step_->spans) {
-    ForRows(span.row_count, [&](int64_t i) {
-      const int64_t row = span.first_row + i;
-      const int64_t position = span.first_position + i;
-      float* key = a.key + row * spec.kv_head_count * spec_.key_size;
-      const float* value = a.value + row * spec.kv_head_count * spec_.value_size;
-      rotate_heads(a.query + row * spec.head_count * spec_.key_size, spec.head_count, row);
-      rotate_heads(key, spec.kv_head_count, row);
-      StoreKeyValue(kernels_, place.layout, span.blocks[place.group][position / kKvBlockTokens] + place.offset,
-                    static_cast<int>(position % kKvBlockTokens), key, value);
-    });
+void LayerRunner::NormalizeHeads(const HeadNormSpec& spec, const std::vector<float>& weight,
+                                 int heads, float* x) const {
+  const int64_t run = spec.whole_row ? int64_t{heads} * spec_.key_size : spec_.key_size;
+  const int64_t weights = static_cast<int64_t>(weight.size());
+  for (int64_t at = 0; at < int64_t{heads} * spec_.key_size; at += run) {
+    Normalize(kernels_, spec_, weight.data() + at % weights, nullptr, x + at, run, x + at);
   }
 }
 
-void LayerRunner::Attention(const LayerSpec& spec, const KvPlace& place) {
+// The leading elements of one head by the angles of the row's position.
+void LayerRunner::Rotate(const LayerSpec& spec, int64_t row, float* head) const {
+  const int64_t pairs = ropes_[spec.rope].pair_count();
+  const auto rotate = spec_.ropes[spec.rope].kind == RopeKind::kAdjacent ? kernels_.rope_adjacent
+                                                                         : kernels_.rope_halves;
+  rotate(head, angles_[spec.rope].cosine + row * pairs, angles_[spec.rope].sine + row * pairs,
+         pairs);
+}
+
+// Normalises and rotates the heads of Q or K of one row, as far as the layer does.
+void LayerRunner::PrepareHeads(const LayerSpec& spec, const std::vector<float>& norm, int64_t row,
+                               int heads, float* x) const {
+  if (spec.head_norm.place == HeadNormPlace::kBeforeRope) {
+    NormalizeHeads(spec.head_norm, norm, heads, x);
+  }
+  if (spec.rope != kNoRope) {
+    for (int head = 0; head < heads; ++head) Rotate(spec, row, x + int64_t{head} * spec_.key_size);
+  }
+  if (spec.head_norm.place == HeadNormPlace::kAfterRope) {
+    NormalizeHeads(spec.head_norm, norm, heads, x);
+  }
+}
+
+void LayerRunner::Store(const StepSpan& span, const KvPlace& place, int64_t position,
+                        const float* key, const float* value) const {
+  uint8_t* block = span.blocks[place.group][position / kKvBlockTokens];
+  StoreKeyValue(kernels_, place.layout, block + place.offset,
+                static_cast<int>(position % kKvBlockTokens), key, value);
+}
+
+void LayerRunner::RotateAndStore(const LayerSpec& spec, const LayerWeights& weights,
+                                 const KvPlace& place) {
+  const Activations& a = activations_;
+  ForPositions([&](const StepSpan& span, int64_t row, int64_t position) {
+    float* key = a.key + row * spec.kv_head_count * spec_.key_size;
+    const float* value = a.value + row * spec.kv_head_count * spec_.value_size;
+    PrepareHeads(spec, weights.query_head_norm, row, spec.head_count,
+                 a.query + row * spec.head_count * spec_.key_size);
+    PrepareHeads(spec, weights.key_head_norm, row, spec.kv_head_count, key);
+    Store(span, place, position, key, value);
+  });
+}
+
+void LayerRunner::Attention(const LayerSpec& spec, const LayerWeights& weights,
+                            const KvPlace& place) {
   AttentionShape shape;
   shape.layout = place.layout;
   shape.query_head_count = spec.head_count;
-  shape.scale = 1.0f / std::sqrt(static_cast<float>(spec_.key_size));
+  shape.scale = spec_.attention_scale;
   shape.block_offset = place.offset;
+  shape.window = spec.window;
+  shape.soft_cap = spec_.attention_soft_cap;
+  shape.sinks = weights.sinks.empty() ? nullptr : weights.sinks.data();
   attention_rows_.clear();
   for (const StepSpan& span : step_->spans) {
     AttentionRows& rows = attention_rows_.emplace_back();
@@ -179,70 +284,135 @@ void LayerRunner::Attention(const LayerSpec& spec, const KvPlace& place) {
   Attend(kernels_, pool_, shape, attention_rows_, attention_scratch_);
 }
 
+// Stores the latent row, and makes Q of each head ready to meet it.
+void LayerRunner::ProjectLatent(const LayerSpec& spec, const LayerWeights& weights,
+                                const KvPlace& place, const float* normed) {
+  const Activations& a = activations_;
+  const LatentAttentionWeights& latent = weights.latent;
+  const int64_t rows = step_->row_count;
+  const int64_t heads = spec.head_count;
+  const int64_t rank = spec.latent.rank;
+  const int64_t plain = spec.latent.plain_size;
+  const int64_t key_size = spec_.key_size;
+  const int64_t head_size = plain + key_size - rank;
+  if (latent.query_down.weight.empty()) {
+    Project(normed, rows, {{&weights.query, a.head_query}, {&latent.down, a.key}});
+  } else {
+    Project(normed, rows, {{&latent.query_down, a.query_down}, {&latent.down, a.key}});
+    const int64_t size = latent.query_down.weight.rows();
+    ForRows(rows, [&](int64_t row) {
+      float* x = a.query_down + row * size;
+      NormalizeRow(latent.query_norm, x, size, x);
+    });
+    Project(a.query_down, rows, {{&weights.query, a.head_query}});
+  }
+  ForPositions([&](const StepSpan& span, int64_t row, int64_t position) {
+    float* key = a.key + row * key_size;
+    NormalizeRow(latent.norm, key, rank, key);
+    Rotate(spec, row, key + rank);
+    Store(span, place, position, key, nullptr);
+    for (int64_t head = 0; head < heads; ++head) {
+      float* rotated = a.head_query + (row * heads + head) * head_size + plain;
+      Rotate(spec, row, rotated);
+      std::copy_n(rotated, key_size - rank, a.query + (row * heads + head) * key_size + rank);
+    }
+  });
+  ProjectHeads(latent.key_up, a.head_query, head_size, heads * head_size, a.query,
+               heads * key_size);
+}
+
+// A product for each head: of row r and head h from `heads` + r * row_stride + h * head_stride to
+// `out` + r * out_row_stride + h * (out_row_stride / head count).
+void LayerRunner::ProjectHeads(const std::vector<PackedMatrix>& matrices, const float* heads,
+                               int64_t head_stride, int64_t row_stride, float* out,
+                               int64_t out_row_stride) {
+  const int64_t rows = step_->row_count;
+  const int64_t count = static_cast<int64_t>(matrices.size());
+  const int64_t columns = matrices[0].columns();
+  ForRows(rows, [&](int64_t row) {
+    for (int64_t head = 0; head < count; ++head) {
+      std::copy_n(heads + row * row_stride + head * head_stride, columns,
+                  activations_.by_head + (head * rows + row) * columns);
+    }
+  });
+  for (int64_t head = 0; head < count; ++head) {
+    const PackedMatrix& matrix = matrices[head];
+    input_.Set(kernels_, pool_, activations_.by_head + head * rows * columns, rows, columns,
+               NeedsQuantizedInput(matrix));
+    MatMul(kernels_, pool_, matrix, input_, out + head * (out_row_stride / count), out_row_stride);
+  }
+}
+
+// gate[i] = the activation of gate and up; of up alone where there is no gate.
+void LayerRunner::Activate(float* gate, const float* up, int64_t size, bool gated) const {
+  switch (spec_.activation) {
+    case Activation::kSilu:
+      return kernels_.silu_multiply(gate, up, size, gate);
+    case Activation::kGelu:
+      if (!gated) return kernels_.gelu(up, size, gate);
+      return kernels_.gelu_multiply(gate, up, size, gate);
+    case Activation::kClampedSwiglu:
+      return kernels_.swiglu_clamped_multiply(gate, up, size, gate);
+  }
+}
+
 void LayerRunner::FeedForward(const FeedForwardWeights& weights, const float* x, int64_t rows,
                               float* out) {
   const Activations& a = activations_;
-  Project(x, rows, {{&weights.gate, a.gate}, {&weights.up, a.up}});
-  const int64_t size = weights.gate.weight.rows();
-  ForRows(rows, [&](int64_t row) {
-    kernels_.silu_multiply(a.gate + row * size, a.up + row * size, size, a.gate + row * size);
-  });
+  const bool gated = !weights.gate.weight.empty();
+  if (gated) {
+    Project(x, rows, {{&weights.gate, a.gate}, {&weights.up, a.up}});
+  } else {
+    Project(x, rows, {{&weights.up, a.up}});
+  }
+  const int64_t size = weights.up.weight.rows();
+  ForRows(rows,
+          [&](int64_t row) { Activate(a.gate + row * size, a.up + row * size, size, gated); });
   Project(a.gate, rows, {{&weights.down, out}});
 }
 
-// Softmax over all experts; the likeliest ones by (probability descending, index ascending), their
-// probabilities scaled to a sum of 1. Sums run in ascending order of index, or of choice.
-void LayerRunner::ChooseExperts(const float* scores, Choice* choices) const {
-  const int count = spec_.expert_count;
-  const int used = spec_.expert_used_count;
-  const float highest = *std::max_element(scores, scores + count);
-  float probabilities[kMaxExperts];
-  float sum = 0;
-  for (int i = 0; i < count; ++i) {
-    probabilities[i] = ExpFloat(scores[i] - highest);
-    sum += probabilities[i];
+// Copies the rows to where those of an expert stand together, in ascending order.
+void LayerRunner::GroupByExpert(const float* x) {
+  const int64_t width = spec_.width;
+  const int64_t used = spec_.expert_used_count;
+  const int64_t choices = step_->row_count * used;
+  expert_ends_.assign(spec_.expert_count, 0);
+  for (int64_t i = 0; i < choices; ++i) ++expert_ends_[choices_[i].expert];
+  int64_t first = 0;
+  for (int64_t& end : expert_ends_) {
+    const int64_t count = end;
+    end = first;
+    first += count;
   }
-  for (int i = 0; i < count; ++i) probabilities[i] /= sum;
-  float chosen_sum = 0;
-  for (int rank = 0; rank < used; ++rank) {
-    int best = -1;
-    for (int i = 0; i < count; ++i) {
-      const auto is_same = [i](const Choice& choice) { return choice.expert == i; };
-      if (std::any_of(choices, choices + rank, is_same)) continue;
-      if (best < 0 || probabilities[i] > probabilities[best]) best = i;
+  for (int64_t i = 0; i < choices; ++i) slots_[i] = expert_ends_[choices_[i].expert]++;
+  ForRows(step_->row_count, [&](int64_t row) {
+    for (int64_t rank = 0; rank < used; ++rank) {
+      std::copy_n(x + row * width, width, activations_.chosen + slots_[row * used + rank] * width);
     }
-    choices[rank] = {best, probabilities[best], 0};
-    chosen_sum += probabilities[best];
-  }
-  for (int rank = 0; rank < used; ++rank) choices[rank].weight /= chosen_sum;
+  });
 }
 
 // Rows are grouped by expert, so that each expert's weights are read once; a row's sum over its
-// experts runs in the order of choice, from zero.
-void LayerRunner::MixExperts(const LayerWeights& weights) {
+// experts runs in the order of choice, from zero, and the shared expert comes last.
+void LayerRunner::MixExperts(const LayerSpec& spec, const LayerWeights& weights, const float* x) {
   const Activations& a = activations_;
+  const RouterWeights& router = weights.router;
   const int64_t rows = step_->row_count;
   const int64_t width = spec_.width;
   const int64_t used = spec_.expert_used_count;
-  input_.Set(kernels_, pool_, a.normed, rows, width, NeedsQuantizedInput(weights.router));
-  MatMul(kernels_, pool_, weights.router, input_, a.router, spec_.expert_count);
+  const int64_t experts = spec_.expert_count;
+  input_.Set(kernels_, pool_, x, rows, width, NeedsQuantizedInput(router.weight));
+  MatMul(kernels_, pool_, router.weight, input_, a.router, experts);
   ForRows(rows, [&](int64_t row) {
-    ChooseExperts(a.router + row * spec_.expert_count, &choices_[row * used]);
+    float* scores = a.router + row * experts;
+    if (!router.bias.empty()) kernels_.add(scores, router.bias.data(), experts);
+    ChooseExperts(spec.router, router.choice_bias, absl::MakeConstSpan(scores, experts),
+                  absl::MakeSpan(&choices_[row * used], used));
   });
-
-  int64_t slot = 0;
-  expert_rows_.assign(spec_.expert_count, 0);
-  for (int expert = 0; expert < spec_.expert_count; ++expert) {
-    for (int64_t i = 0; i < rows * used; ++i) {
-      if (choices_[i].expert != expert) continue;
-      std::memcpy(a.chosen + slot * width, a.normed + i / used * width, width * sizeof(float));
-      choices_[i].slot = slot++;
-      ++expert_rows_[expert];
-    }
-  }
+  GroupByExpert(x);
   int64_t first = 0;
-  for (int expert = 0; expert < spec_.expert_count; ++expert) {
-    const int64_t count = expert_rows_[expert];
+  for (int64_t expert = 0; expert < experts; ++expert) {
+    const int64_t count = expert_ends_[expert] - first;
     if (count == 0) continue;
     FeedForward(weights.experts[expert], a.chosen + first * width, count, a.expert + first * width);
     first += count;
@@ -250,17 +420,27 @@ void LayerRunner::MixExperts(const LayerWeights& weights) {
   ForRows(rows, [&](int64_t row) {
     float* out = a.projected + row * width;
     std::fill_n(out, width, 0.0f);
-    for (int64_t rank = 0; rank < used; ++rank) {
-      const Choice& choice = choices_[row * used + rank];
-      kernels_.add_scaled(out, a.expert + choice.slot * width, choice.weight, width);
+    for (int64_t i = row * used; i < (row + 1) * used; ++i) {
+      kernels_.add_scaled(out, a.expert + slots_[i] * width, choices_[i].weight, width);
     }
   });
+  if (!weights.shared_expert.up.weight.empty()) AddShared(weights, x);
 }
 
-void LayerRunner::AddRows(const float* x, float* hidden) {
+void LayerRunner::AddShared(const LayerWeights& weights, const float* x) {
+  const Activations& a = activations_;
+  const int64_t rows = step_->row_count;
   const int64_t width = spec_.width;
-  ForRows(step_->row_count,
-          [&](int64_t row) { kernels_.add(hidden + row * width, x + row * width, width); });
+  FeedForward(weights.shared_expert, x, rows, a.shared);
+  const bool gated = !weights.shared_expert_gate.empty();
+  if (gated) {
+    input_.Set(kernels_, pool_, x, rows, width, NeedsQuantizedInput(weights.shared_expert_gate));
+    MatMul(kernels_, pool_, weights.shared_expert_gate, input_, a.router, 1);
+  }
+  ForRows(rows, [&](int64_t row) {
+    const float scale = gated ? SigmoidFloat(a.router[row]) : 1.0f;
+    kernels_.add_scaled(a.projected + row * width, a.shared + row * width, scale, width);
+  });
 }
 
 }  // namespace baton

@@ -64,18 +64,38 @@ void VisitSlices(const LayerSpec& layer, const std::function<void(const TensorSl
     visit_slice(linear.weight);
     visit_slice(linear.bias);
   };
-  visit_slice(layer.attention_norm);
+  const auto visit_norm = [&visit_slice](const NormSpec& norm) {
+    visit_slice(norm.weight);
+    visit_slice(norm.bias);
+  };
+  const auto visit_feed_forward = [&visit_linear](const FeedForwardSpec& feed_forward) {
+    visit_linear(feed_forward.gate);
+    visit_linear(feed_forward.up);
+    visit_linear(feed_forward.down);
+  };
+  visit_norm(layer.attention_norm);
+  visit_linear(layer.latent.query_down);
+  visit_norm(layer.latent.query_norm);
   visit_linear(layer.query);
   visit_linear(layer.key);
   visit_linear(layer.value);
+  visit_linear(layer.latent.down);
+  visit_norm(layer.latent.norm);
+  for (const TensorSlice& slice : layer.latent.key_up) visit_slice(slice);
+  visit_slice(layer.head_norm.query);
+  visit_slice(layer.head_norm.key);
+  visit_slice(layer.sinks);
+  for (const TensorSlice& slice : layer.latent.value_up) visit_slice(slice);
   visit_linear(layer.attention_output);
-  visit_slice(layer.feed_forward_norm);
-  visit_slice(layer.router);
-  for (const FeedForwardSpec& expert : layer.experts) {
-    visit_linear(expert.gate);
-    visit_linear(expert.up);
-    visit_linear(expert.down);
-  }
+  visit_norm(layer.attention_post_norm);
+  visit_norm(layer.feed_forward_norm);
+  visit_slice(layer.router.weight);
+  visit_slice(layer.router.bias);
+  visit_slice(layer.router.choice_bias);
+  for (const FeedForwardSpec& expert : layer.experts) visit_feed_forward(expert);
+  visit_feed_forward(layer.shared_expert);
+  visit_slice(layer.shared_expert_gate);
+  visit_norm(layer.feed_forward_post_norm);
 }
 
 ModelBytes CountModelBytes(const ModelSpec& spec) {
@@ -86,9 +106,10 @@ ModelBytes CountModelBytes(const ModelSpec& spec) {
     bytes.layers.push_back(sum);
   }
   bytes.embedding = spec.embedding.bytes();
-  bytes.head = spec.output_norm.bytes() + spec.output.bytes();
+  bytes.head =
+      spec.output_norm.weight.bytes() + spec.output_norm.bias.bytes() + spec.output.bytes();
   bytes.tied = spec.tied_output ? spec.embedding.bytes() : 0;
-  bytes.every_stage = spec.rope.divisors.bytes();
+  for (const RopeSpec& rope : spec.ropes) bytes.every_stage += rope.divisors.bytes();
   return bytes;
 }
 

@@ -107,11 +107,11 @@ TEST(ModelSpecTest, ReadsDimensionsAndDefaults) {
   EXPECT_EQ(spec->layers[2].feed_forward_size, 64);
   EXPECT_EQ(spec->expert_count, 0);
   EXPECT_FLOAT_EQ(spec->norm_epsilon, 1e-5f);
-  EXPECT_EQ(spec->rope.kind, RopeKind::kAdjacent);
-  EXPECT_EQ(spec->rope.dimension_count, 8);
-  EXPECT_EQ(spec->rope.frequency_base, 10000.0f);
-  EXPECT_EQ(spec->rope.factor, 1.0f);
-  EXPECT_TRUE(spec->rope.divisors.empty());
+  EXPECT_EQ(spec->ropes[0].kind, RopeKind::kAdjacent);
+  EXPECT_EQ(spec->ropes[0].dimension_count, 8);
+  EXPECT_EQ(spec->ropes[0].frequency_base, 10000.0f);
+  EXPECT_EQ(spec->ropes[0].factor, 1.0f);
+  EXPECT_TRUE(spec->ropes[0].divisors.empty());
   EXPECT_FALSE(spec->tied_output);
 }
 
@@ -160,7 +160,7 @@ TEST(ModelSpecTest, HeadSizeOtherThanWidthByHeads) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   EXPECT_EQ(spec->key_size, 16);
   EXPECT_EQ(spec->value_size, 24);
-  EXPECT_EQ(spec->rope.dimension_count, 16);
+  EXPECT_EQ(spec->ropes[0].dimension_count, 16);
 }
 
 TEST(ModelSpecTest, TiedOutputIsTheEmbedding) {
@@ -212,7 +212,7 @@ TEST(ModelSpecTest, ExpertsAreSlices) {
   ASSERT_TRUE(spec.ok()) << spec.status();
   const LayerSpec& layer = spec->layers[0];
   ASSERT_EQ(layer.experts.size(), 4u);
-  EXPECT_EQ(layer.router.rows, 4);
+  EXPECT_EQ(layer.router.weight.rows, 4);
   EXPECT_EQ(layer.experts[3].down.weight.first_row, 3 * 32);
   EXPECT_EQ(layer.experts[3].gate.weight.offset(),
             layer.experts[0].gate.weight.offset() + 3 * 32 * 64 * 4);
@@ -253,18 +253,20 @@ TEST(ModelSpecTest, BytesOfTheWholeAreTheSumOfTheTensors) {
 TEST(ModelSpecTest, RopeScaling) {
   TestHeader header;
   header.keys["llama.rope.scaling.factor"] = F32(4.0);
-  EXPECT_EQ(header.Read()->rope.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(header.Read()->ropes[0].scaling, RopeScaling::kLinear);
   header.keys["llama.rope.scaling.type"] = Text("yarn");
-  EXPECT_EQ(header.Read()->rope.scaling, RopeScaling::kYarn);
-  EXPECT_EQ(header.Read()->rope.original_context, 512u);
+  EXPECT_EQ(header.Read()->ropes[0].scaling, RopeScaling::kYarn);
+  EXPECT_EQ(header.Read()->ropes[0].original_context, 512u);
   header.keys["llama.rope.scaling.original_context_length"] = U32(128);
-  EXPECT_EQ(header.Read()->rope.original_context, 128u);
+  EXPECT_EQ(header.Read()->ropes[0].original_context, 128u);
   header.keys["llama.rope.scaling.type"] = Text("longrope");
-  EXPECT_THAT(header.Error(), HasSubstr("rope.scaling.type is \"longrope\""));
+  EXPECT_THAT(header.Error(), HasSubstr("tensor rope_factors_long.weight is missing"));
+  header.keys["llama.rope.scaling.type"] = Text("su");
+  EXPECT_THAT(header.Error(), HasSubstr("rope.scaling.type is \"su\""));
   header.keys["llama.rope.scaling.type"] = Text("none");
-  EXPECT_EQ(header.Read()->rope.scaling, RopeScaling::kNone);
+  EXPECT_EQ(header.Read()->ropes[0].scaling, RopeScaling::kNone);
   header.keys["llama.rope.scaling.factor"] = F32(0.0);
-  EXPECT_EQ(header.Read()->rope.factor, 1.0f);
+  EXPECT_EQ(header.Read()->ropes[0].factor, 1.0f);
 }
 
 TEST(ModelSpecTest, ContextBeyondTheBoundIsCutDown) {
@@ -278,8 +280,9 @@ TEST(ModelSpecTest, AnUnknownArchitectureIsNamed) {
   header.keys["general.architecture"] = Text("nosuch");
   const absl::Status status = header.Read().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()),
-              HasSubstr("architecture \"nosuch\" is not supported; supported: llama"));
+  EXPECT_THAT(
+      std::string(status.message()),
+      HasSubstr("architecture \"nosuch\" is not supported; supported: cohere2, command-r, "));
 }
 
 TEST(ModelSpecTest, WrongNumbersAreNamed) {

@@ -29,7 +29,6 @@ double YarnRamp(const RopeSpec& spec, int i) {
 absl::StatusOr<Rope> Rope::Create(const RopeSpec& spec, const std::vector<float>& divisors,
                                   uint32_t context_length) {
   Rope rope;
-  if (spec.kind == RopeKind::kNone) return rope;
   if (!(spec.frequency_base > 1)) {
     return absl::InvalidArgumentError(absl::StrCat("rope's frequency base is ", spec.frequency_base,
                                                    ", expected a number above 1"));
@@ -51,7 +50,7 @@ absl::StatusOr<Rope> Rope::Create(const RopeSpec& spec, const std::vector<float>
     rope.frequencies_.push_back(frequency);
   }
   rope.magnitude_ = spec.attention_factor;
-  if (spec.scaling == RopeScaling::kYarn && spec.factor > 1) {
+  if (spec.scaling == RopeScaling::kYarn && spec.factor > 1 && spec.yarn_magnitude) {
     rope.magnitude_ *= 1.0 + 0.1 * Log(spec.factor);
   }
   return rope;

@@ -16,6 +16,18 @@ namespace {
 // Bytes that a thread reads, checks and packs at a time: they stay in its level-2 cache between.
 constexpr int64_t kPieceBytes = 256 << 10;
 
+void PackTransposed(const TensorSlice& slice, const uint8_t* bytes, PackedMatrix* matrix) {
+  std::vector<float> values(slice.rows * slice.columns);
+  Dequantize(slice.tensor.type, bytes, values.size(), values.data());
+  std::vector<float> transposed(values.size());
+  for (int64_t row = 0; row < slice.rows; ++row) {
+    for (int64_t column = 0; column < slice.columns; ++column) {
+      transposed[column * slice.rows + row] = values[row * slice.columns + column];
+    }
+  }
+  matrix->PackRows(0, slice.columns, reinterpret_cast<const uint8_t*>(transposed.data()));
+}
+
 }  // namespace
 
 WeightLoader::WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena,
@@ -24,6 +36,7 @@ WeightLoader::WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena,
 
 absl::Status WeightLoader::AddMatrix(const TensorSlice& slice, ActivationMode mode,
                                      PackedMatrix* out) {
+  if (slice.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(
       *out, PackedMatrix::Create(slice.tensor.type, slice.rows, slice.columns, mode, &arena_));
   slices_.push_back(slice);
@@ -35,6 +48,15 @@ absl::Status WeightLoader::AddMatrix(const TensorSlice& slice, ActivationMode mo
   return absl::OkStatus();
 }
 
+absl::Status WeightLoader::AddTransposed(const TensorSlice& slice, PackedMatrix* out) {
+  ASSIGN_OR_RETURN(
+      *out, PackedMatrix::Create(TensorType::kF32, slice.columns, slice.rows, mode_, &arena_));
+  slices_.push_back(slice);
+  Piece& piece = pieces_.emplace_back(Piece{&slices_.back(), 0, slice.rows, out, nullptr});
+  piece.transposed = true;
+  return absl::OkStatus();
+}
+
 void WeightLoader::AddVector(const TensorSlice& slice, std::vector<float>* out) {
   out->resize(slice.rows);
   if (slice.empty()) return;
@@ -42,28 +64,64 @@ void WeightLoader::AddVector(const TensorSlice& slice, std::vector<float>* out) 
   pieces_.push_back({&slices_.back(), 0, slice.rows, nullptr, out});
 }
 
+void WeightLoader::AddNorm(const NormSpec& spec, Norm* out) {
+  AddVector(spec.weight, &out->weight);
+  AddVector(spec.bias, &out->bias);
+}
+
 absl::Status WeightLoader::AddLinear(const LinearSpec& spec, Linear* out) {
   AddVector(spec.bias, &out->bias);
   return AddMatrix(spec.weight, &out->weight);
 }
 
+absl::Status WeightLoader::AddFeedForward(const FeedForwardSpec& spec, FeedForwardWeights* out) {
+  RETURN_IF_ERROR(AddLinear(spec.gate, &out->gate));
+  RETURN_IF_ERROR(AddLinear(spec.up, &out->up));
+  return AddLinear(spec.down, &out->down);
+}
+
+absl::Status WeightLoader::AddLatent(const LatentAttentionSpec& spec, LatentAttentionWeights* out) {
+  RETURN_IF_ERROR(AddLinear(spec.query_down, &out->query_down));
+  AddNorm(spec.query_norm, &out->query_norm);
+  RETURN_IF_ERROR(AddLinear(spec.down, &out->down));
+  AddNorm(spec.norm, &out->norm);
+  out->key_up.resize(spec.key_up.size());
+  out->value_up.resize(spec.value_up.size());
+  for (size_t i = 0; i < spec.key_up.size(); ++i) {
+    RETURN_IF_ERROR(spec.key_up_transposed ? AddTransposed(spec.key_up[i], &out->key_up[i])
+                                           : AddMatrix(spec.key_up[i], &out->key_up[i]));
+    RETURN_IF_ERROR(AddMatrix(spec.value_up[i], &out->value_up[i]));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WeightLoader::AddExperts(const LayerSpec& spec, LayerWeights* out) {
+  // Which experts are chosen hangs on small differences, so the router's input is never rounded.
+  RETURN_IF_ERROR(AddMatrix(spec.router.weight, ActivationMode::kF32, &out->router.weight));
+  AddVector(spec.router.bias, &out->router.bias);
+  AddVector(spec.router.choice_bias, &out->router.choice_bias);
+  out->experts.resize(spec.experts.size());
+  for (size_t i = 0; i < spec.experts.size(); ++i) {
+    RETURN_IF_ERROR(AddFeedForward(spec.experts[i], &out->experts[i]));
+  }
+  RETURN_IF_ERROR(AddFeedForward(spec.shared_expert, &out->shared_expert));
+  return AddMatrix(spec.shared_expert_gate, ActivationMode::kF32, &out->shared_expert_gate);
+}
+
 absl::Status WeightLoader::AddLayer(const LayerSpec& spec, LayerWeights* out) {
-  AddVector(spec.attention_norm, &out->attention_norm);
+  AddNorm(spec.attention_norm, &out->attention_norm);
   RETURN_IF_ERROR(AddLinear(spec.query, &out->query));
   RETURN_IF_ERROR(AddLinear(spec.key, &out->key));
   RETURN_IF_ERROR(AddLinear(spec.value, &out->value));
+  RETURN_IF_ERROR(AddLatent(spec.latent, &out->latent));
+  AddVector(spec.head_norm.query, &out->query_head_norm);
+  AddVector(spec.head_norm.key, &out->key_head_norm);
+  AddVector(spec.sinks, &out->sinks);
   RETURN_IF_ERROR(AddLinear(spec.attention_output, &out->attention_output));
-  AddVector(spec.feed_forward_norm, &out->feed_forward_norm);
-  if (!spec.router.empty()) {
-    // Which experts are chosen hangs on small differences, so the router's input is never rounded.
-    RETURN_IF_ERROR(AddMatrix(spec.router, ActivationMode::kF32, &out->router));
-  }
-  out->experts.resize(spec.experts.size());
-  for (size_t i = 0; i < spec.experts.size(); ++i) {
-    RETURN_IF_ERROR(AddLinear(spec.experts[i].gate, &out->experts[i].gate));
-    RETURN_IF_ERROR(AddLinear(spec.experts[i].up, &out->experts[i].up));
-    RETURN_IF_ERROR(AddLinear(spec.experts[i].down, &out->experts[i].down));
-  }
+  AddNorm(spec.attention_post_norm, &out->attention_post_norm);
+  AddNorm(spec.feed_forward_norm, &out->feed_forward_norm);
+  RETURN_IF_ERROR(AddExperts(spec, out));
+  AddNorm(spec.feed_forward_post_norm, &out->feed_forward_post_norm);
   return absl::OkStatus();
 }
 
@@ -81,7 +139,9 @@ absl::Status WeightLoader::LoadPiece(const Piece& piece, std::vector<uint8_t>& b
   RETURN_IF_ERROR(
       file_.FileOf(piece.slice->tensor).ReadAt(piece.offset(), buffer.data(), piece.bytes()));
   RETURN_IF_ERROR(CheckPiece(piece, buffer.data()));
-  if (piece.matrix != nullptr) {
+  if (piece.transposed) {
+    PackTransposed(*piece.slice, buffer.data(), piece.matrix);
+  } else if (piece.matrix != nullptr) {
     piece.matrix->PackRows(piece.first_row, piece.rows, buffer.data());
   } else {
     Dequantize(piece.slice->tensor.type, buffer.data(), piece.vector->size(), piece.vector->data());

@@ -22,22 +22,52 @@ struct Linear {
   std::vector<float> bias;  // may be empty
 };
 
+// Empty where the model has no such norm.
+struct Norm {
+  std::vector<float> weight;
+  std::vector<float> bias;  // may be empty
+  bool empty() const { return weight.empty(); }
+};
+
 struct FeedForwardWeights {
-  Linear gate;
+  Linear gate;  // may be empty
   Linear up;
   Linear down;
 };
 
+struct RouterWeights {
+  PackedMatrix weight;
+  std::vector<float> bias;
+  std::vector<float> choice_bias;
+};
+
+struct LatentAttentionWeights {
+  Linear query_down;
+  Norm query_norm;
+  Linear down;
+  Norm norm;
+  std::vector<PackedMatrix> key_up;
+  std::vector<PackedMatrix> value_up;
+};
+
 // As in LayerSpec.
 struct LayerWeights {
-  std::vector<float> attention_norm;
+  Norm attention_norm;
   Linear query;
   Linear key;
   Linear value;
+  LatentAttentionWeights latent;
+  std::vector<float> query_head_norm;
+  std::vector<float> key_head_norm;
+  std::vector<float> sinks;
   Linear attention_output;
-  std::vector<float> feed_forward_norm;
-  PackedMatrix router;
+  Norm attention_post_norm;
+  Norm feed_forward_norm;
+  RouterWeights router;
   std::vector<FeedForwardWeights> experts;
+  FeedForwardWeights shared_expert;
+  PackedMatrix shared_expert_gate;
+  Norm feed_forward_post_norm;
 };
 
 // Reads tensors of a file into packed memory: first say what (Add...), then Load() reads all of it,
@@ -56,13 +86,16 @@ class WeightLoader {
   // File and pool must outlive the loader; the arena, which holds the matrices, what it loads.
   WeightLoader(const GgufFile& file, ThreadPool& pool, Arena& arena, ActivationMode mode);
 
-  // What `out` points to is filled by Load() and must stay where it is until then. Vectors and
-  // parts of a layer whose slice is empty stay empty.
+  // What `out` points to is filled by Load() and must stay where it is until then. Vectors,
+  // matrices and parts of a layer whose slice is empty stay empty.
   absl::Status AddMatrix(const TensorSlice& slice, ActivationMode mode, PackedMatrix* out);
   absl::Status AddMatrix(const TensorSlice& slice, PackedMatrix* out) {
     return AddMatrix(slice, mode_, out);
   }
+  // The slice's columns become rows. They are kept as floats: quant blocks run along rows.
+  absl::Status AddTransposed(const TensorSlice& slice, PackedMatrix* out);
   void AddVector(const TensorSlice& slice, std::vector<float>* out);
+  void AddNorm(const NormSpec& norm, Norm* out);
   absl::Status AddLayer(const LayerSpec& layer, LayerWeights* out);
 
   // Reads what was added since the last call.
@@ -78,12 +111,16 @@ class WeightLoader {
     int64_t rows;
     PackedMatrix* matrix;
     std::vector<float>* vector;
+    bool transposed = false;
 
     uint64_t offset() const { return slice->offset() + first_row * slice->row_bytes(); }
     uint64_t bytes() const { return rows * slice->row_bytes(); }
   };
 
   absl::Status AddLinear(const LinearSpec& linear, Linear* out);
+  absl::Status AddFeedForward(const FeedForwardSpec& spec, FeedForwardWeights* out);
+  absl::Status AddLatent(const LatentAttentionSpec& spec, LatentAttentionWeights* out);
+  absl::Status AddExperts(const LayerSpec& layer, LayerWeights* out);
   absl::Status LoadPiece(const Piece& piece, std::vector<uint8_t>& buffer) const;
   absl::Status CheckPiece(const Piece& piece, const uint8_t* bytes) const;
 

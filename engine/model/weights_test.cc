@@ -68,7 +68,7 @@ TEST_F(WeightLoaderTest, EveryTensorComesWholeAndNothingElse) {
   EXPECT_EQ(file_->file()->bytes_read() - read_before, bytes);
 
   EXPECT_TRUE(none.empty());
-  EXPECT_EQ(layer.attention_norm, FromFile(spec_.layers[1].attention_norm));
+  EXPECT_EQ(layer.attention_norm.weight, FromFile(spec_.layers[1].attention_norm.weight));
   EXPECT_EQ(FromMatrix(layer.key.weight), FromFile(spec_.layers[1].key.weight));
   EXPECT_EQ(FromMatrix(layer.experts[0].down.weight),
             FromFile(spec_.layers[1].experts[0].down.weight));

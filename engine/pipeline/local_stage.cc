@@ -78,7 +78,7 @@ LocalStage::LocalStage(ModelSpec spec, const LocalStageOptions& options)
       options_(options),
       kernels_(KernelsFor(options.isa)),
       pool_(options.thread_count),
-      runner_(spec_, rope_, kernels_, pool_) {}
+      runner_(spec_, ropes_, kernels_, pool_) {}
 
 absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& file,
                                                              const LocalStageOptions& options) {
@@ -97,16 +97,26 @@ absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& fil
   return stage;
 }
 
+absl::Status LocalStage::LoadRopes(WeightLoader& loader) {
+  std::vector<std::vector<float>> divisors(spec_.ropes.size());
+  for (size_t i = 0; i < spec_.ropes.size(); ++i) {
+    loader.AddVector(spec_.ropes[i].divisors, &divisors[i]);
+  }
+  RETURN_IF_ERROR(loader.Load());
+  for (size_t i = 0; i < spec_.ropes.size(); ++i) {
+    ASSIGN_OR_RETURN(Rope rope, Rope::Create(spec_.ropes[i], divisors[i], spec_.context_length));
+    ropes_.push_back(std::move(rope));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LocalStage::LoadWeights(const GgufFile& file) {
   const StageRole& role = options_.role;
   const ActivationMode mode = options_.numeric.activations;
   weight_bytes_ = CountStageBytes(CountModelBytes(spec_), role.layers.begin, role.layers.end,
                                   role.embedding, role.head);
   WeightLoader loader(file, pool_, arena_, mode);
-  std::vector<float> divisors;
-  loader.AddVector(spec_.rope.divisors, &divisors);
-  RETURN_IF_ERROR(loader.Load());
-  ASSIGN_OR_RETURN(rope_, Rope::Create(spec_.rope, divisors, spec_.context_length));
+  RETURN_IF_ERROR(LoadRopes(loader));
   const bool both_ends = role.head && spec_.tied_output;
   if (role.embedding) {
     // Rows that are only looked up keep their bits: they are dequantized exactly anyway.
@@ -118,7 +128,7 @@ absl::Status LocalStage::LoadWeights(const GgufFile& file) {
     RETURN_IF_ERROR(loader.AddLayer(spec_.layers[role.layers.begin + i], &layers_[i]));
   }
   if (role.head) {
-    loader.AddVector(spec_.output_norm, &output_norm_);
+    loader.AddNorm(spec_.output_norm, &output_norm_);
     if (!role.embedding || !spec_.tied_output) {
       RETURN_IF_ERROR(loader.AddMatrix(spec_.output, &output_));
     }
@@ -250,6 +260,7 @@ std::vector<float> LocalStage::EmbedTokens(const Batch& batch) {
   for (const Span& span : batch.spans) {
     for (const int32_t token : span.tokens) {
       embedding_.DequantizeRow(token, row);
+      if (spec_.embedding_scale != 1.0f) kernels_.scale(row, spec_.embedding_scale, spec_.width);
       row += spec_.width;
     }
   }
@@ -360,12 +371,19 @@ void LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidd
   if (head_rows_.size() < rows.size() * width) head_rows_.resize(rows.size() * width);
   if (logits_.size() < rows.size() * vocabulary) logits_.resize(rows.size() * vocabulary);
   pool_.Run(rows.size(), [&](int64_t i, int) {
-    kernels_.rms_norm(hidden + rows[i].row * width, output_norm_.data(), spec_.norm_epsilon, width,
-                      head_rows_.data() + i * width);
+    const float* bias = output_norm_.bias.empty() ? nullptr : output_norm_.bias.data();
+    Normalize(kernels_, spec_, output_norm_.weight.data(), bias, hidden + rows[i].row * width,
+              width, head_rows_.data() + i * width);
   });
   head_input_.Set(kernels_, pool_, head_rows_.data(), rows.size(), width,
                   NeedsQuantizedInput(matrix));
   MatMul(kernels_, pool_, matrix, head_input_, logits_.data(), vocabulary);
+  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return;
+  pool_.Run(rows.size(), [&](int64_t i, int) {
+    float* logits = logits_.data() + i * vocabulary;
+    kernels_.scale(logits, spec_.logit_scale, vocabulary);
+    if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, vocabulary);
+  });
 }
 
 absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const Span& span,

@@ -71,6 +71,7 @@ class LocalStage : public Stage {
   };
 
   LocalStage(ModelSpec spec, const LocalStageOptions& options);
+  absl::Status LoadRopes(WeightLoader& loader);
   absl::Status LoadWeights(const GgufFile& file);
   absl::Status CheckBatch(const Batch& batch) const;
   absl::Status CheckSpan(const Span& span) const;
@@ -95,11 +96,11 @@ class LocalStage : public Stage {
   const LocalStageOptions options_;
   const Kernels& kernels_;
   ThreadPool pool_;
-  Rope rope_;
+  std::vector<Rope> ropes_;
   Arena arena_;             // holds all matrices
   PackedMatrix embedding_;  // the output matrix too, where a stage has both ends of a tied model
   std::vector<LayerWeights> layers_;
-  std::vector<float> output_norm_;
+  Norm output_norm_;
   PackedMatrix output_;
   std::optional<KvPool> kv_pool_;
   LayerRunner runner_;

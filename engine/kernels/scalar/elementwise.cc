@@ -54,6 +54,23 @@ void RmsNorm(const float* x, const float* weight, float epsilon, int64_t n, floa
   for (int64_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int64_t n,
+               float* out) {
+  float sums[kLanes] = {}, squares[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) sums[i % kLanes] += x[i];
+  const float mean = AddLanes(sums) / static_cast<float>(n);
+  for (int64_t i = 0; i < n; ++i) {
+    const float difference = x[i] - mean;
+    squares[i % kLanes] = std::fma(difference, difference, squares[i % kLanes]);
+  }
+  const float variance = AddLanes(squares) / static_cast<float>(n);
+  const float scale = 1.0f / std::sqrt(variance + epsilon);
+  for (int64_t i = 0; i < n; ++i) {
+    out[i] = (x[i] - mean) * scale * weight[i];
+    if (bias != nullptr) out[i] += bias[i];
+  }
+}
+
 void Add(float* x, const float* y, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] += y[i];
 }
@@ -64,6 +81,43 @@ void AddScaled(float* x, const float* y, float scale, int64_t n) {
 
 void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + ExpFloat(-gate[i])) * up[i];
+}
+
+namespace {
+
+float GeluOf(float x) {
+  const float inner = x * kGeluSlope * std::fma(kGeluCubic, x * x, 1.0f);
+  return 0.5f * x * (1.0f + TanhFloat(inner));
+}
+
+// A NaN stays one.
+float AtMost(float x, float limit) { return limit < x ? limit : x; }
+float AtLeast(float x, float limit) { return x < limit ? limit : x; }
+
+}  // namespace
+
+void GeluMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = GeluOf(gate[i]) * up[i];
+}
+
+void Gelu(const float* x, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = GeluOf(x[i]);
+}
+
+void SwigluClampedMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float g = AtMost(gate[i], kClampedSwigluLimit);
+    const float u = AtLeast(AtMost(up[i], kClampedSwigluLimit), -kClampedSwigluLimit);
+    out[i] = g / (1.0f + ExpFloat(-(kClampedSwigluSlope * g))) * (u + 1.0f);
+  }
+}
+
+void Scale(float* x, float factor, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void SoftCap(float* x, float cap, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] = cap * TanhFloat(x[i] / cap);
 }
 
 namespace {

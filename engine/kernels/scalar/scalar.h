@@ -13,9 +13,16 @@ float AddLanes(const float (&lanes)[kLanes]);
 
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row);
 void RmsNorm(const float* x, const float* weight, float epsilon, int64_t n, float* out);
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int64_t n,
+               float* out);
 void Add(float* x, const float* y, int64_t n);
 void AddScaled(float* x, const float* y, float scale, int64_t n);
 void SiluMultiply(const float* gate, const float* up, int64_t n, float* out);
+void GeluMultiply(const float* gate, const float* up, int64_t n, float* out);
+void Gelu(const float* x, int64_t n, float* out);
+void SwigluClampedMultiply(const float* gate, const float* up, int64_t n, float* out);
+void Scale(float* x, float factor, int64_t n);
+void SoftCap(float* x, float cap, int64_t n);
 void RopeAdjacent(float* x, const float* cosine, const float* sine, int64_t pair_count);
 void RopeHalves(float* x, const float* cosine, const float* sine, int64_t pair_count);
 void ToHalf(const float* x, int64_t n, uint16_t* out);

@@ -79,6 +79,31 @@ inline void RmsNorm(const float* x, const float* weight, float epsilon, int64_t 
   });
 }
 
+inline void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon,
+                      int64_t n, float* out) {
+  F32x16 sum = Zero(), squares = Zero();
+  ForEachVector(n, [&](int64_t i, int64_t count) { sum = Add(sum, LoadUpTo(x + i, count)); });
+  const float mean = AddLanes(sum) / static_cast<float>(n);
+  const F32x16 means = Set1(mean);
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    F32x16 difference = Sub(LoadUpTo(x + i, count), means);
+    if (count < kLanes) {
+      alignas(64) float lanes[kLanes];
+      Store(lanes, difference);
+      difference = LoadFirst(lanes, count);
+    }
+    squares = Fma(difference, difference, squares);
+  });
+  const float variance = AddLanes(squares) / static_cast<float>(n);
+  const F32x16 scale = Set1(1.0f / __builtin_sqrtf(variance + epsilon));
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    const F32x16 normed = Mul(Sub(LoadUpTo(x + i, count), means), scale);
+    F32x16 result = Mul(normed, LoadUpTo(weight + i, count));
+    if (bias != nullptr) result = Add(result, LoadUpTo(bias + i, count));
+    StoreUpTo(out + i, result, count);
+  });
+}
+
 inline void AddVectors(float* x, const float* y, int64_t n) {
   ForEachVector(n, [&](int64_t i, int64_t count) {
     StoreUpTo(x + i, Add(LoadUpTo(x + i, count), LoadUpTo(y + i, count)), count);
@@ -98,6 +123,51 @@ inline void SiluMultiply(const float* gate, const float* up, int64_t n, float* o
     const F32x16 g = LoadUpTo(gate + i, count);
     const F32x16 silu = Div(g, Add(one, Exp(Negate(g))));
     StoreUpTo(out + i, Mul(silu, LoadUpTo(up + i, count)), count);
+  });
+}
+
+inline F32x16 GeluOf(F32x16 x) {
+  const F32x16 one = Set1(1.0f);
+  const F32x16 inner = Mul(Mul(x, Set1(kGeluSlope)), Fma(Set1(kGeluCubic), Mul(x, x), one));
+  return Mul(Mul(Set1(0.5f), x), Add(one, Tanh(inner)));
+}
+
+inline void GeluMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    StoreUpTo(out + i, Mul(GeluOf(LoadUpTo(gate + i, count)), LoadUpTo(up + i, count)), count);
+  });
+}
+
+inline void Gelu(const float* x, int64_t n, float* out) {
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    StoreUpTo(out + i, GeluOf(LoadUpTo(x + i, count)), count);
+  });
+}
+
+inline void SwigluClampedMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  const F32x16 one = Set1(1.0f), limit = Set1(kClampedSwigluLimit);
+  const F32x16 lowest = Negate(limit), slope = Set1(kClampedSwigluSlope);
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    F32x16 g = LoadUpTo(gate + i, count), u = LoadUpTo(up + i, count);
+    g = SelectBelow(limit, g, limit, g);
+    u = SelectBelow(limit, u, limit, u);
+    u = SelectBelow(u, lowest, lowest, u);
+    const F32x16 swish = Div(g, Add(one, Exp(Negate(Mul(slope, g)))));
+    StoreUpTo(out + i, Mul(swish, Add(u, one)), count);
+  });
+}
+
+inline void Scale(float* x, float factor, int64_t n) {
+  const F32x16 f = Set1(factor);
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    StoreUpTo(x + i, Mul(LoadUpTo(x + i, count), f), count);
+  });
+}
+
+inline void SoftCap(float* x, float cap, int64_t n) {
+  const F32x16 c = Set1(cap);
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    StoreUpTo(x + i, Mul(c, Tanh(Div(LoadUpTo(x + i, count), c))), count);
   });
 }
 

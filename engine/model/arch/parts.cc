@@ -1,5 +1,7 @@
 #include "engine/model/arch/parts.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -37,6 +39,7 @@ absl::Status ReadHeads(SpecReader& reader, ModelSpec& spec) {
                    reader.Integer("attention.key_length", 1, kMaxHeadSize, head_size));
   ASSIGN_OR_RETURN(spec.value_size,
                    reader.Integer("attention.value_length", 1, kMaxHeadSize, head_size));
+  spec.attention_scale = 1.0f / std::sqrt(static_cast<float>(spec.key_size));
   return absl::OkStatus();
 }
 
@@ -50,22 +53,38 @@ absl::Status ReadScaling(SpecReader& reader, const ModelSpec& spec, RopeSpec& ro
   ASSIGN_OR_RETURN(const std::string type, reader.String("rope.scaling.type", "linear"));
   if (type == "none") {
     rope.scaling = RopeScaling::kNone;
-  } else if (type == "linear") {
+  } else if (type == "linear" || type == "longrope") {
+    // What stretches a longrope are its divisors; a factor is rarely there.
     rope.scaling = RopeScaling::kLinear;
   } else if (type == "yarn") {
     rope.scaling = RopeScaling::kYarn;
   } else {
     return absl::FailedPreconditionError(
         absl::StrCat(spec.architecture, ".rope.scaling.type is \"", type,
-                     "\", which is not supported; supported: none, linear, yarn"));
+                     "\", which is not supported; supported: none, linear, yarn, longrope"));
   }
   return absl::OkStatus();
 }
 
+// The divisors that the file has, if any.
+absl::Status ReadDivisors(SpecReader& reader, const ModelSpec& spec, RopeSpec& rope) {
+  const int pairs = rope.dimension_count / 2;
+  if (reader.HasTensor("rope_freqs")) {
+    ASSIGN_OR_RETURN(rope.divisors, reader.Vector("rope_freqs", pairs));
+  }
+  // Some files have the divisors and leave the type out.
+  ASSIGN_OR_RETURN(const std::string type, reader.String("rope.scaling.type", ""));
+  if (type != "longrope" && !reader.HasTensor("rope_factors_long")) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const TensorSlice for_long, reader.Vector("rope_factors_long", pairs));
+  ASSIGN_OR_RETURN(const TensorSlice for_short, reader.Vector("rope_factors_short", pairs));
+  rope.divisors = spec.context_length > rope.original_context ? for_long : for_short;
+  return absl::OkStatus();
+}
+
 // One tensor per expert, as files had it before the experts were merged.
-absl::StatusOr<std::vector<LinearSpec>> ReadExperts(SpecReader& reader, const ModelSpec& spec,
-                                                    const std::string& name, int64_t rows,
-                                                    int64_t columns) {
+absl::StatusOr<std::vector<LinearSpec>> ReadExpertLinears(SpecReader& reader, const ModelSpec& spec,
+                                                          const std::string& name, int64_t rows,
+                                                          int64_t columns) {
   if (!reader.HasTensor(absl::StrCat(name, ".0"))) {
     return reader.ExpertLinears(absl::StrCat(name, "_exps"), spec.expert_count, rows, columns);
   }
@@ -97,7 +116,17 @@ absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec) {
   return absl::OkStatus();
 }
 
-absl::Status ReadRope(SpecReader& reader, const ModelSpec& spec, RopeSpec& rope) {
+absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec) {
+  spec.norm_kind = kind;
+  ASSIGN_OR_RETURN(spec.norm_epsilon,
+                   reader.PositiveFloat(kind == NormKind::kRms ? "attention.layer_norm_rms_epsilon"
+                                                               : "attention.layer_norm_epsilon"));
+  return absl::OkStatus();
+}
+
+absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec) {
+  RopeSpec rope;
+  rope.kind = kind;
   ASSIGN_OR_RETURN(rope.dimension_count,
                    reader.Integer("rope.dimension_count", 2, spec.key_size, spec.key_size));
   if (rope.dimension_count % 2 != 0) {
@@ -107,15 +136,41 @@ absl::Status ReadRope(SpecReader& reader, const ModelSpec& spec, RopeSpec& rope)
   }
   ASSIGN_OR_RETURN(rope.frequency_base, reader.PositiveFloat("rope.freq_base", 10000.0f));
   RETURN_IF_ERROR(ReadScaling(reader, spec, rope));
-  if (reader.HasTensor("rope_freqs")) {
-    ASSIGN_OR_RETURN(rope.divisors, reader.Vector("rope_freqs", rope.dimension_count / 2));
-  }
+  RETURN_IF_ERROR(ReadDivisors(reader, spec, rope));
+  spec.ropes = {rope};
   return absl::OkStatus();
+}
+
+absl::Status ReadWindows(SpecReader& reader, std::optional<int> default_window, int default_period,
+                         ModelSpec& spec) {
+  ASSIGN_OR_RETURN(const int window,
+                   reader.Integer("attention.sliding_window", 0,
+                                  static_cast<int>(kMaxContextLength), default_window));
+  ASSIGN_OR_RETURN(const std::vector<bool> pattern,
+                   reader.WindowPattern(spec.layer_count, default_period));
+  for (int i = 0; i < spec.layer_count; ++i) spec.layers[i].window = pattern[i] ? window : 0;
+  return absl::OkStatus();
+}
+
+absl::Status AddWindowRope(SpecReader& reader, float default_base, ModelSpec& spec) {
+  RopeSpec rope = spec.ropes[0];
+  ASSIGN_OR_RETURN(rope.frequency_base, reader.PositiveFloat("rope.freq_base_swa", default_base));
+  spec.ropes.push_back(std::move(rope));
+  for (LayerSpec& layer : spec.layers) layer.rope = layer.window > 0 ? 1 : 0;
+  return absl::OkStatus();
+}
+
+RopeSpec WithoutScaling(RopeSpec rope) {
+  rope.scaling = RopeScaling::kNone;
+  rope.factor = 1.0f;
+  rope.attention_factor = 1.0f;
+  rope.divisors = TensorSlice();
+  return rope;
 }
 
 absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec) {
   ASSIGN_OR_RETURN(spec.embedding, reader.Matrix("token_embd", spec.vocabulary_size, spec.width));
-  ASSIGN_OR_RETURN(spec.output_norm, reader.Vector("output_norm", spec.width));
+  ASSIGN_OR_RETURN(spec.output_norm, reader.Norm("output_norm", spec.width, spec.norm_kind));
   spec.tied_output = !reader.HasTensor("output");
   spec.output = spec.embedding;
   if (!spec.tied_output) {
@@ -148,29 +203,161 @@ absl::Status ReadAttention(SpecReader& reader, const ModelSpec& spec, const std:
   return absl::OkStatus();
 }
 
-absl::Status ReadGatedFeedForward(SpecReader& reader, const ModelSpec& spec,
+absl::Status ForEachLayer(ModelSpec& spec,
+                          const std::function<absl::Status(const std::string& prefix,
+                                                           LayerSpec& layer, int index)>& body) {
+  for (int i = 0; i < spec.layer_count; ++i) {
+    RETURN_IF_ERROR(body(absl::StrCat("blk.", i, "."), spec.layers[i], i));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadNormedAttention(SpecReader& reader, const ModelSpec& spec,
+                                 const std::string& prefix, LayerSpec& layer) {
+  ASSIGN_OR_RETURN(layer.attention_norm,
+                   reader.Norm(absl::StrCat(prefix, "attn_norm"), spec.width, spec.norm_kind));
+  return ReadAttention(reader, spec, prefix, layer);
+}
+
+absl::Status ReadHeadNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                           HeadNormPlace place, LayerSpec& layer) {
+  layer.head_norm.place = place;
+  ASSIGN_OR_RETURN(layer.head_norm.query,
+                   reader.Vector(absl::StrCat(prefix, "attn_q_norm"), spec.key_size));
+  ASSIGN_OR_RETURN(layer.head_norm.key,
+                   reader.Vector(absl::StrCat(prefix, "attn_k_norm"), spec.key_size));
+  return absl::OkStatus();
+}
+
+absl::Status ReadRowNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                          bool whole_row, LayerSpec& layer) {
+  const auto read = [&](const char* name, int heads) {
+    const std::string full = absl::StrCat(prefix, name);
+    return whole_row ? reader.Vector(full, int64_t{heads} * spec.key_size)
+                     : reader.Vector(full, spec.key_size, heads);
+  };
+  layer.head_norm.place = HeadNormPlace::kBeforeRope;
+  layer.head_norm.whole_row = whole_row;
+  ASSIGN_OR_RETURN(layer.head_norm.query, read("attn_q_norm", layer.head_count));
+  ASSIGN_OR_RETURN(layer.head_norm.key, read("attn_k_norm", layer.kv_head_count));
+  return absl::OkStatus();
+}
+
+absl::Status ReadDenseFeedForward(SpecReader& reader, const ModelSpec& spec,
                                   const std::string& prefix, LayerSpec& layer) {
   const int64_t width = spec.width;
   const int64_t size = layer.feed_forward_size;
-  const std::string gate = absl::StrCat(prefix, "ffn_gate");
-  const std::string up = absl::StrCat(prefix, "ffn_up");
-  const std::string down = absl::StrCat(prefix, "ffn_down");
-  layer.experts.resize(spec.expert_count == 0 ? 1 : spec.expert_count);
-  if (spec.expert_count == 0) {
-    FeedForwardSpec& dense = layer.experts[0];
-    ASSIGN_OR_RETURN(dense.gate, reader.Linear(gate, size, width));
-    ASSIGN_OR_RETURN(dense.up, reader.Linear(up, size, width));
-    ASSIGN_OR_RETURN(dense.down, reader.Linear(down, width, size));
-    return absl::OkStatus();
+  layer.experts.resize(1);
+  FeedForwardSpec& dense = layer.experts[0];
+  ASSIGN_OR_RETURN(dense.gate, reader.Linear(absl::StrCat(prefix, "ffn_gate"), size, width));
+  ASSIGN_OR_RETURN(dense.up, reader.Linear(absl::StrCat(prefix, "ffn_up"), size, width));
+  ASSIGN_OR_RETURN(dense.down, reader.Linear(absl::StrCat(prefix, "ffn_down"), width, size));
+  return absl::OkStatus();
+}
+
+absl::Status ReadFusedFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                  const std::string& prefix, LayerSpec& layer) {
+  const int64_t size = layer.feed_forward_size;
+  ASSIGN_OR_RETURN(const std::vector<LinearSpec> parts,
+                   reader.FusedLinears(absl::StrCat(prefix, "ffn_up"), {size, size}, spec.width));
+  ASSIGN_OR_RETURN(const LinearSpec down,
+                   reader.Linear(absl::StrCat(prefix, "ffn_down"), spec.width, size));
+  layer.experts = {{parts[0], parts[1], down}};
+  return absl::OkStatus();
+}
+
+absl::Status ReadPlainFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                  const std::string& prefix, LayerSpec& layer) {
+  const int64_t size = layer.feed_forward_size;
+  ASSIGN_OR_RETURN(const LinearSpec up,
+                   reader.Linear(absl::StrCat(prefix, "ffn_up"), size, spec.width));
+  ASSIGN_OR_RETURN(const LinearSpec down,
+                   reader.Linear(absl::StrCat(prefix, "ffn_down"), spec.width, size));
+  layer.experts = {{{}, up, down}};
+  return absl::OkStatus();
+}
+
+absl::Status ReadExperts(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                         int size, LayerSpec& layer) {
+  const int64_t width = spec.width;
+  const int count = spec.expert_count;
+  const std::string router = absl::StrCat(prefix, "ffn_gate_inp");
+  ASSIGN_OR_RETURN(layer.router.weight, reader.Matrix(router, count, width));
+  ASSIGN_OR_RETURN(layer.router.bias, reader.OptionalBias(router, count));
+  std::vector<LinearSpec> gates, ups;
+  const std::string fused = absl::StrCat(prefix, "ffn_gate_up");
+  if (reader.HasTensor(absl::StrCat(fused, "_exps"))) {
+    ASSIGN_OR_RETURN(const std::vector<LinearSpec> both,
+                     ReadExpertLinears(reader, spec, fused, 2 * size, width));
+    for (const LinearSpec& linear : both) {
+      gates.push_back(RowsOf(linear, 0, size));
+      ups.push_back(RowsOf(linear, size, size));
+    }
+  } else {
+    ASSIGN_OR_RETURN(
+        gates, ReadExpertLinears(reader, spec, absl::StrCat(prefix, "ffn_gate"), size, width));
+    ASSIGN_OR_RETURN(ups,
+                     ReadExpertLinears(reader, spec, absl::StrCat(prefix, "ffn_up"), size, width));
   }
-  ASSIGN_OR_RETURN(layer.router,
-                   reader.Matrix(absl::StrCat(prefix, "ffn_gate_inp"), spec.expert_count, width));
-  ASSIGN_OR_RETURN(std::vector<LinearSpec> gates, ReadExperts(reader, spec, gate, size, width));
-  ASSIGN_OR_RETURN(std::vector<LinearSpec> ups, ReadExperts(reader, spec, up, size, width));
-  ASSIGN_OR_RETURN(std::vector<LinearSpec> downs, ReadExperts(reader, spec, down, width, size));
-  for (int i = 0; i < spec.expert_count; ++i) {
+  ASSIGN_OR_RETURN(std::vector<LinearSpec> downs,
+                   ReadExpertLinears(reader, spec, absl::StrCat(prefix, "ffn_down"), width, size));
+  layer.feed_forward_size = size;
+  layer.experts.resize(count);
+  for (int i = 0; i < count; ++i) {
     layer.experts[i] = {std::move(gates[i]), std::move(ups[i]), std::move(downs[i])};
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadChoiceBias(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                            LayerSpec& layer) {
+  ASSIGN_OR_RETURN(layer.router.choice_bias,
+                   reader.OptionalBias(absl::StrCat(prefix, "exp_probs_b"), spec.expert_count));
+  return absl::OkStatus();
+}
+
+absl::Status ReadSharedExpert(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                              int size, LayerSpec& layer) {
+  FeedForwardSpec& shared = layer.shared_expert;
+  ASSIGN_OR_RETURN(shared.gate,
+                   reader.Linear(absl::StrCat(prefix, "ffn_gate_shexp"), size, spec.width));
+  ASSIGN_OR_RETURN(shared.up,
+                   reader.Linear(absl::StrCat(prefix, "ffn_up_shexp"), size, spec.width));
+  ASSIGN_OR_RETURN(shared.down,
+                   reader.Linear(absl::StrCat(prefix, "ffn_down_shexp"), spec.width, size));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> ReadExpertSize(SpecReader& reader, const ModelSpec& spec) {
+  if (spec.expert_count == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        spec.architecture, ".expert_count is 0 or missing, expected the experts of a layer"));
+  }
+  const int share = std::max(1, spec.layers[0].feed_forward_size / spec.expert_used_count);
+  return reader.Integer("expert_feed_forward_length", 1, kMaxDimension, share);
+}
+
+absl::Status ReadFeedForwardNorm(SpecReader& reader, const ModelSpec& spec,
+                                 const std::string& prefix, LayerSpec& layer) {
+  ASSIGN_OR_RETURN(layer.feed_forward_norm,
+                   reader.Norm(absl::StrCat(prefix, "ffn_norm"), spec.width, spec.norm_kind));
+  return absl::OkStatus();
+}
+
+absl::Status ReadNormedFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                   const std::string& prefix, LayerSpec& layer) {
+  RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));
+  return spec.expert_count == 0 ? ReadDenseFeedForward(reader, spec, prefix, layer)
+                                : ReadExperts(reader, spec, prefix, layer.feed_forward_size, layer);
+}
+
+absl::Status ReadPostNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                           LayerSpec& layer) {
+  ASSIGN_OR_RETURN(
+      layer.attention_post_norm,
+      reader.Norm(absl::StrCat(prefix, "post_attention_norm"), spec.width, spec.norm_kind));
+  ASSIGN_OR_RETURN(layer.feed_forward_post_norm,
+                   reader.Norm(absl::StrCat(prefix, "post_ffw_norm"), spec.width, spec.norm_kind));
   return absl::OkStatus();
 }
 

@@ -2,31 +2,94 @@
 #ifndef BATON_ENGINE_MODEL_ARCH_PARTS_H_
 #define BATON_ENGINE_MODEL_ARCH_PARTS_H_
 
+#include <functional>
+#include <optional>
+#include <string>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "engine/model/arch/spec_reader.h"
 #include "engine/model/model_spec.h"
 
 namespace baton {
 
-// Context, layers, width, vocabulary, heads and their sizes, feed-forward sizes, experts. Gives
-// spec.layers its length.
+// Context, layers, width, vocabulary, heads and their sizes, the scale of attention that follows
+// from them, feed-forward sizes, experts. Gives spec.layers its length.
 absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec);
 
-// Dimensions, base and scaling of rope, and its divisors; the kind is the architecture's to set.
-absl::Status ReadRope(SpecReader& reader, const ModelSpec& spec, RopeSpec& rope);
+// The kind of all norms, and its epsilon.
+absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec);
+
+// The first rope of the model: dimensions, base, scaling, and the divisors that the file has; of
+// those for short and for long contexts ("longrope") the ones that fit the model's context.
+absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec);
+
+// Gives each layer of the pattern the window of attention.sliding_window; none where that is 0.
+// Without a default the key must be there.
+absl::Status ReadWindows(SpecReader& reader, std::optional<int> default_window, int default_period,
+                         ModelSpec& spec);
+
+// A second rope, for the layers with a window: as the first, with the base of rope.freq_base_swa
+// where the file has it.
+absl::Status AddWindowRope(SpecReader& reader, float default_base, ModelSpec& spec);
+// Rope without any scaling of the context.
+RopeSpec WithoutScaling(RopeSpec rope);
 
 // token_embd, output_norm, and output where the file has it: else it is the embedding.
 absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec);
 
-// attn_q, attn_k and attn_v or the fused attn_qkv, and attn_output, with biases where the file has
-// them.
+// Calls body(prefix, layer, index) for each layer, with the prefix of its tensors: "blk.0.".
+absl::Status ForEachLayer(ModelSpec& spec,
+                          const std::function<absl::Status(const std::string& prefix,
+                                                           LayerSpec& layer, int index)>& body);
+
+// attn_norm; attn_q, attn_k and attn_v or the fused attn_qkv; and attn_output, with biases where
+// the file has them.
+absl::Status ReadNormedAttention(SpecReader& reader, const ModelSpec& spec,
+                                 const std::string& prefix, LayerSpec& layer);
+// The same without the norm.
 absl::Status ReadAttention(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
                            LayerSpec& layer);
 
-// ffn_gate, ffn_up, ffn_down; or with spec.expert_count the router ffn_gate_inp and ffn_*_exps (the
-// older form, one tensor per expert, too).
-absl::Status ReadGatedFeedForward(SpecReader& reader, const ModelSpec& spec,
+// attn_q_norm and attn_k_norm, with one weight per element of a head.
+absl::Status ReadHeadNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                           HeadNormPlace place, LayerSpec& layer);
+// The same with weights for all heads; normalised head by head, or over the whole row.
+absl::Status ReadRowNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                          bool whole_row, LayerSpec& layer);
+
+// ffn_gate, ffn_up, ffn_down of layer.feed_forward_size.
+absl::Status ReadDenseFeedForward(SpecReader& reader, const ModelSpec& spec,
                                   const std::string& prefix, LayerSpec& layer);
+// The same with gate and up behind each other in ffn_up.
+absl::Status ReadFusedFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                  const std::string& prefix, LayerSpec& layer);
+// Without a gate.
+absl::Status ReadPlainFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                  const std::string& prefix, LayerSpec& layer);
+// The router ffn_gate_inp and ffn_*_exps, each of `size`: also the older form, one tensor per
+// expert, and the form with gate and up in one tensor.
+absl::Status ReadExperts(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                         int size, LayerSpec& layer);
+// exp_probs_b, where the file has it: the bias of the choice.
+absl::Status ReadChoiceBias(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                            LayerSpec& layer);
+// The expert that all rows share, ffn_*_shexp.
+absl::Status ReadSharedExpert(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                              int size, LayerSpec& layer);
+// Size of one expert by expert_feed_forward_length; by default feed_forward_length divided among
+// those that a row uses.
+absl::StatusOr<int> ReadExpertSize(SpecReader& reader, const ModelSpec& spec);
+
+// ffn_norm, and behind it the dense part or the experts, as the model has.
+absl::Status ReadNormedFeedForward(SpecReader& reader, const ModelSpec& spec,
+                                   const std::string& prefix, LayerSpec& layer);
+// ffn_norm alone.
+absl::Status ReadFeedForwardNorm(SpecReader& reader, const ModelSpec& spec,
+                                 const std::string& prefix, LayerSpec& layer);
+// post_attention_norm and post_ffw_norm, of what the parts add.
+absl::Status ReadPostNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
+                           LayerSpec& layer);
 
 }  // namespace baton
 

@@ -21,6 +21,7 @@ constexpr const char* kResultKeys[] = {
     "attention.alibi_bias_max",
     "attention.clamp_kqv",
     "attention.group_norm_groups",
+    "attention.key_length_mla",
     "attention.kv_lora_rank",
     "attention.layer_norm_epsilon",
     "attention.max_alibi_bias",
@@ -32,12 +33,15 @@ constexpr const char* kResultKeys[] = {
     "attention.sliding_window_pattern",
     "attention.temperature_length",
     "attention.temperature_scale",
+    "attention.value_length_mla",
     "attn_logit_softcapping",
     "embedding_scale",
     "expert_gating_func",
     "expert_group_count",
+    "expert_group_used_count",
     "expert_shared_count",
     "expert_shared_feed_forward_length",
+    "expert_weights_norm",
     "expert_weights_scale",
     "final_logit_softcapping",
     "interleave_moe_layer_step",
@@ -46,6 +50,9 @@ constexpr const char* kResultKeys[] = {
     "nextn_predict_layers",
     "residual_scale",
     "rope.dimension_sections",
+    "rope.freq_base_swa",
+    "rope.scaling.alpha",
+    "rope.scaling.yarn_log_multiplier",
     "swin_norm",
     "use_parallel_residual",
 };
@@ -119,6 +126,15 @@ std::string WeightTypeNames() {
 }
 
 }  // namespace
+
+TensorSlice RowsOf(const TensorSlice& whole, int64_t first, int64_t rows) {
+  if (whole.empty()) return whole;
+  return {whole.tensor, whole.first_row + first, rows, whole.columns};
+}
+
+LinearSpec RowsOf(const LinearSpec& whole, int64_t first, int64_t rows) {
+  return {RowsOf(whole.weight, first, rows), RowsOf(whole.bias, first, rows)};
+}
 
 SpecReader::SpecReader(const GgufFile& file, std::string architecture)
     : file_(file), architecture_(std::move(architecture)) {}
@@ -204,6 +220,35 @@ absl::StatusOr<float> SpecReader::FloatOrZero(absl::string_view key, float defau
   return PositiveFloat(key, default_value);
 }
 
+absl::StatusOr<float> SpecReader::Float(absl::string_view key, float default_value) {
+  const std::string full = FullKey(key);
+  ASSIGN_OR_RETURN(const std::optional<float> value, file_.GetF32(full));
+  if (value.has_value() && !std::isfinite(*value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(full, " is ", *value, ", expected a finite number"));
+  }
+  return value.value_or(default_value);
+}
+
+absl::StatusOr<bool> SpecReader::Bool(absl::string_view key, bool default_value) {
+  ASSIGN_OR_RETURN(const std::optional<bool> value, file_.GetBool(FullKey(key)));
+  return value.value_or(default_value);
+}
+
+absl::StatusOr<std::vector<bool>> SpecReader::WindowPattern(int layer_count, int default_period) {
+  constexpr absl::string_view kKey = "attention.sliding_window_pattern";
+  std::vector<bool> pattern(layer_count);
+  const GgufValue* value = file_.FindValue(FullKey(kKey));
+  if (value != nullptr && value->is_array) {
+    ASSIGN_OR_RETURN(const std::vector<int> flags, LayerIntegers(kKey, layer_count, 0, 1));
+    std::copy(flags.begin(), flags.end(), pattern.begin());
+    return pattern;
+  }
+  ASSIGN_OR_RETURN(const int period, Integer(kKey, 0, kMaxLayers, default_period));
+  for (int i = 0; i < layer_count; ++i) pattern[i] = period == 0 || (i + 1) % period != 0;
+  return pattern;
+}
+
 absl::StatusOr<std::string> SpecReader::String(absl::string_view key,
                                                absl::string_view default_value) {
   ASSIGN_OR_RETURN(std::optional<std::string> value, file_.GetString(FullKey(key)));
@@ -254,15 +299,25 @@ absl::StatusOr<TensorSlice> SpecReader::Tensor(const std::string& full_name, int
   return TensorSlice{*tensor, 0, count * rows, columns};
 }
 
-absl::StatusOr<TensorSlice> SpecReader::Matrix(absl::string_view name, int64_t rows,
-                                               int64_t columns) {
-  return Tensor(absl::StrCat(name, ".weight"), 1, rows, columns);
+bool SpecReader::HasBias(absl::string_view name) const {
+  return file_.FindTensor(absl::StrCat(name, ".bias")) != nullptr;
 }
 
-absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t elements) {
+absl::StatusOr<TensorSlice> SpecReader::Matrix(absl::string_view name, int64_t rows,
+                                               int64_t columns) {
+  return Matrices(name, 1, rows, columns);
+}
+
+absl::StatusOr<TensorSlice> SpecReader::Matrices(absl::string_view name, int64_t count,
+                                                 int64_t rows, int64_t columns) {
+  return Tensor(absl::StrCat(name, ".weight"), count, rows, columns);
+}
+
+absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t elements,
+                                               int64_t runs) {
   const std::string full_name =
       absl::EndsWith(name, ".bias") ? std::string(name) : absl::StrCat(name, ".weight");
-  ASSIGN_OR_RETURN(TensorSlice slice, Tensor(full_name, 1, 1, elements));
+  ASSIGN_OR_RETURN(TensorSlice slice, Tensor(full_name, 1, runs, elements));
   if (!IsFloatType(slice.tensor.type)) {
     const absl::Status status = absl::FailedPreconditionError(
         absl::StrCat("tensor ", slice.tensor.name, " has type ", TraitsOf(slice.tensor.type).name,
@@ -270,15 +325,24 @@ absl::StatusOr<TensorSlice> SpecReader::Vector(absl::string_view name, int64_t e
     slice.tensor.type = TensorType::kF32;
     ASSIGN_OR_RETURN(slice, Replace(status, slice));
   }
-  slice.rows = elements;
+  slice.rows = runs * elements;
   slice.columns = 1;
   return slice;
 }
 
-absl::StatusOr<TensorSlice> SpecReader::OptionalBias(absl::string_view name, int64_t elements) {
+absl::StatusOr<TensorSlice> SpecReader::OptionalBias(absl::string_view name, int64_t elements,
+                                                     int64_t runs) {
   const std::string full_name = absl::StrCat(name, ".bias");
-  if (file_.FindTensor(full_name) == nullptr) return TensorSlice();
-  return Vector(full_name, elements);
+  if (!HasBias(name)) return TensorSlice();
+  return Vector(full_name, elements, runs);
+}
+
+absl::StatusOr<NormSpec> SpecReader::Norm(absl::string_view name, int64_t elements, NormKind kind) {
+  NormSpec norm;
+  ASSIGN_OR_RETURN(norm.weight, Vector(name, elements));
+  if (kind == NormKind::kRms) return norm;
+  ASSIGN_OR_RETURN(norm.bias, OptionalBias(name, elements));
+  return norm;
 }
 
 absl::StatusOr<LinearSpec> SpecReader::Linear(absl::string_view name, int64_t rows,
@@ -298,13 +362,7 @@ absl::StatusOr<std::vector<LinearSpec>> SpecReader::FusedLinears(absl::string_vi
   std::vector<LinearSpec> parts;
   int64_t first_row = 0;
   for (const int64_t count : rows) {
-    LinearSpec& part = parts.emplace_back(whole);
-    part.weight.first_row = first_row;
-    part.weight.rows = count;
-    if (!whole.bias.empty()) {
-      part.bias.first_row = first_row;
-      part.bias.rows = count;
-    }
+    parts.push_back(RowsOf(whole, first_row, count));
     first_row += count;
   }
   return parts;
@@ -313,11 +371,11 @@ absl::StatusOr<std::vector<LinearSpec>> SpecReader::FusedLinears(absl::string_vi
 absl::StatusOr<std::vector<LinearSpec>> SpecReader::ExpertLinears(absl::string_view name,
                                                                   int experts, int64_t rows,
                                                                   int64_t columns) {
-  ASSIGN_OR_RETURN(const TensorSlice all,
-                   Tensor(absl::StrCat(name, ".weight"), experts, rows, columns));
+  ASSIGN_OR_RETURN(const TensorSlice all, Matrices(name, experts, rows, columns));
+  ASSIGN_OR_RETURN(const TensorSlice biases, OptionalBias(name, rows, experts));
   std::vector<LinearSpec> result;
   for (int expert = 0; expert < experts; ++expert) {
-    result.push_back({{all.tensor, expert * rows, rows, columns}, {}});
+    result.push_back(RowsOf(LinearSpec{all, biases}, expert * rows, rows));
   }
   return result;
 }
@@ -345,6 +403,10 @@ absl::StatusOr<int> SpecReader::VocabularySize() {
                                                    tokens->size(), " tokens of the vocabulary"));
   }
   return static_cast<int>(rows);
+}
+
+void SpecReader::AddNote(std::string text) {
+  problems_.Add(MakeNote(ProblemKind::kHyperparameter, std::move(text)));
 }
 
 void SpecReader::AddUnread(int layer_count) {

@@ -23,6 +23,10 @@ namespace baton {
 // problems(), and what was asked for is returned in its place: so the rest can be looked at too.
 inline constexpr size_t kMaxTensorProblems = 200;  // after so many, it is an error
 
+// Rows [first, first + rows) of several matrices or projections in one tensor.
+TensorSlice RowsOf(const TensorSlice& whole, int64_t first, int64_t rows);
+LinearSpec RowsOf(const LinearSpec& whole, int64_t first, int64_t rows);
+
 // Keys are given without the architecture's prefix ("block_count"), tensors without ".weight" and
 // ".bias". Errors are InvalidArgument, naming key or tensor, found and expected. A key without a
 // default must be there.
@@ -46,11 +50,21 @@ class SpecReader {
                                       std::optional<float> default_value = std::nullopt);
   // As PositiveFloat, but 0 stands for the default too.
   absl::StatusOr<float> FloatOrZero(absl::string_view key, float default_value);
+  // Any finite number.
+  absl::StatusOr<float> Float(absl::string_view key, float default_value);
+  absl::StatusOr<bool> Bool(absl::string_view key, bool default_value);
+  // Which layers have a window: an array of one flag per layer; or a number n, of which each n-th
+  // layer has none (0: all have).
+  absl::StatusOr<std::vector<bool>> WindowPattern(int layer_count, int default_period);
   absl::StatusOr<std::string> String(absl::string_view key, absl::string_view default_value);
 
   bool HasTensor(absl::string_view name) const;
+  bool HasBias(absl::string_view name) const;
   // `name`.weight as [rows][columns] of a type that products know.
   absl::StatusOr<TensorSlice> Matrix(absl::string_view name, int64_t rows, int64_t columns);
+  // `count` of them in one tensor, the rows of all behind each other.
+  absl::StatusOr<TensorSlice> Matrices(absl::string_view name, int64_t count, int64_t rows,
+                                       int64_t columns);
   // A matrix, and the bias where the file has one.
   absl::StatusOr<LinearSpec> Linear(absl::string_view name, int64_t rows, int64_t columns);
   // One tensor that holds several projections of the same input one after another: one of each
@@ -58,15 +72,23 @@ class SpecReader {
   absl::StatusOr<std::vector<LinearSpec>> FusedLinears(absl::string_view name,
                                                        const std::vector<int64_t>& rows,
                                                        int64_t columns);
-  // One tensor [experts][rows][columns], one slice per expert.
+  // One tensor [experts][rows][columns], one slice per expert; with biases where the file has them.
   absl::StatusOr<std::vector<LinearSpec>> ExpertLinears(absl::string_view name, int experts,
                                                         int64_t rows, int64_t columns);
-  // `name`.weight as a vector of floats of any type.
-  absl::StatusOr<TensorSlice> Vector(absl::string_view name, int64_t elements);
+  // `name`.weight, or `name` where it ends in ".bias", as a vector of floats of any type; or as
+  // `runs` of them behind each other.
+  absl::StatusOr<TensorSlice> Vector(absl::string_view name, int64_t elements, int64_t runs = 1);
+  absl::StatusOr<TensorSlice> OptionalBias(absl::string_view name, int64_t elements,
+                                           int64_t runs = 1);
+  // A vector, and the bias where the kind has one and the file too.
+  absl::StatusOr<NormSpec> Norm(absl::string_view name, int64_t elements, NormKind kind);
 
   // Rows of the token embedding: the size of the vocabulary, which must agree with the tokenizer's
   // where the file has one.
   absl::StatusOr<int> VocabularySize();
+
+  // To problems(), as a note.
+  void AddNote(std::string text);
 
   // Adds to problems() what nobody asked for: keys and tensors that bear on the result as not
   // supported, other tensors as notes.
@@ -81,7 +103,6 @@ class SpecReader {
   // `status` as a problem, and a slice of the right shape.
   absl::StatusOr<TensorSlice> Replace(absl::Status status, const TensorSlice& expected);
   void AddUnreadTensor(const TensorInfo& tensor, int layer_count);
-  absl::StatusOr<TensorSlice> OptionalBias(absl::string_view name, int64_t elements);
 
   const GgufFile& file_;
   const std::string architecture_;
