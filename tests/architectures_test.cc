@@ -38,6 +38,10 @@ class ArchitecturesTest : public ::testing::TestWithParam<ArchitectureModel> {
     if (FindArchitecture(GetParam().architecture) == nullptr) {
       GTEST_SKIP() << GetParam().architecture << " is not supported";
     }
+    const absl::StatusOr<GgufFile> file = GgufFile::Read(Write(TensorType::kF32, false));
+    ASSERT_TRUE(file.ok()) << file.status();
+    const absl::StatusOr<ModelSpec> spec = ModelSpec::Read(*file);
+    ASSERT_TRUE(spec.ok()) << spec.status();
   }
 
   // The variant's model, with matrices of a type and the values of its own types.

@@ -54,7 +54,8 @@ void LlamaExperts(TinyModel& model) {
   model.SetShape({});
   model.SetCount("rope.dimension_count", 16);
   model.SetFloat("rope.freq_base", 1e6f);
-  model.SetExperts({.used_count = 2, .size = model.shape().feed_forward_size});
+  model.SetExperts(
+      {.used_count = 2, .size = model.shape().feed_forward_size, .has_size_key = false});
   model.AddEnds(kUntied);
   AddPlainExpertLayers(model);
 }
@@ -227,7 +228,7 @@ void GraniteExpertLayers(TinyModel& model, int shared_size) {
   model.SetShape({.feed_forward_size = 48});
   model.SetCount("rope.dimension_count", 16);
   SetGraniteScales(model);
-  model.SetExperts({.shared_size = shared_size});
+  model.SetExperts({.has_size_key = false, .shared_size = shared_size});
   model.AddEnds(kTied);
   AddPlainExpertLayers(model);
 }
@@ -453,7 +454,8 @@ void AddDeepSeekLayers(TinyModel& model, const Latent& latent, int choice_biases
 // DeepSeek V2 Lite: the reference knows it by its number of layers.
 void DeepSeek2Lite(TinyModel& model) {
   const Latent latent = {.rank = 16, .plain = 8, .value = 8};
-  SetLatentShape(model, latent, {.layer_count = 26, .width = 32, .feed_forward_size = 64});
+  SetLatentShape(model, latent,
+                 {.layer_count = 26, .width = 32, .feed_forward_size = 64, .context_length = 4096});
   model.SetYarn(8.0f, 64);
   model.SetFloat("rope.scaling.yarn_log_multiplier", 0.0707f);
   model.SetExperts({.used_count = 2, .size = 16, .shared_size = 32});
@@ -480,11 +482,11 @@ void DeepSeek3Layers(TinyModel& model, const Latent& latent) {
   AddDeepSeekLayers(model, latent, 16);
 }
 
-void DeepSeek3(TinyModel& model) { DeepSeek3Layers(model, {.query_rank = 32}); }
+void DeepSeek3(TinyModel& model) { DeepSeek3Layers(model, {.query_rank = 32, .rotated = 16}); }
 
 // As files were before the latent was what is stored.
 void DeepSeek3Unsplit(TinyModel& model) {
-  DeepSeek3Layers(model, {.query_rank = 32, .split = false});
+  DeepSeek3Layers(model, {.query_rank = 32, .rotated = 16, .split = false});
 }
 
 void GptOss(TinyModel& model) {
@@ -504,40 +506,40 @@ void GptOss(TinyModel& model) {
 }
 
 constexpr ArchitectureModel kModels[] = {
-    {"llama", "llama", Llama, 11},
-    {"llama-experts", "llama", LlamaExperts, 30},
-    {"qwen2", "qwen2", Qwen2, 22},
-    {"qwen2moe", "qwen2moe", Qwen2Experts, 22},
-    {"qwen3", "qwen3", Qwen3, 6},
-    {"qwen3moe", "qwen3moe", Qwen3Experts, 13},
+    {"llama", "llama", Llama, 18},
+    {"llama-experts", "llama", LlamaExperts, 29},
+    {"qwen2", "qwen2", Qwen2, 11},
+    {"qwen2moe", "qwen2moe", Qwen2Experts, 24},
+    {"qwen3", "qwen3", Qwen3, 28},
+    {"qwen3moe", "qwen3moe", Qwen3Experts, 25},
     {"gemma", "gemma", Gemma, 20},
     {"gemma2", "gemma2", Gemma2, 3},
     {"gemma3", "gemma3", Gemma3, 28},
-    {"phi3", "phi3", Phi3, 24},
-    {"phi3-long", "phi3", Phi3Long, 29},
-    {"phi3-short", "phi3", Phi3Short, 5},
-    {"olmo2", "olmo2", Olmo2, 12},
-    {"olmo2-window", "olmo2", Olmo2Window, 26},
+    {"phi3", "phi3", Phi3, 30},
+    {"phi3-long", "phi3", Phi3Long, 27},
+    {"phi3-short", "phi3", Phi3Short, 28},
+    {"olmo2", "olmo2", Olmo2, 29},
+    {"olmo2-window", "olmo2", Olmo2Window, 4},
     {"granite", "granite", Granite, 3},
     {"granitemoe", "granitemoe", GraniteExperts, 12},
-    {"granitemoe-shared", "granitemoe", GraniteSharedExpert, 8},
-    {"smollm3", "smollm3", SmolLm3, 8},
-    {"stablelm", "stablelm", StableLm, 24},
-    {"stablelm-parallel", "stablelm", StableLmParallel, 18},
-    {"stablelm-parallel-norms", "stablelm", StableLmParallelNorms, 8},
-    {"starcoder2", "starcoder2", StarCoder2, 9},
-    {"command-r", "command-r", CommandR, 11},
-    {"command-r-norms", "command-r", CommandRNorms, 1},
-    {"cohere2", "cohere2", Cohere2, 19},
-    {"glm4", "glm4", Glm4, 18},
-    {"ernie4_5", "ernie4_5", Ernie45, 6},
-    {"ernie4_5-moe", "ernie4_5-moe", Ernie45Experts, 27},
-    {"hunyuan-dense", "hunyuan-dense", HunyuanDense, 13},
-    {"hunyuan-moe", "hunyuan-moe", HunyuanExperts, 27},
-    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 3},
-    {"deepseek2-v3", "deepseek2", DeepSeek3, 11},
-    {"deepseek2-v3-unsplit", "deepseek2", DeepSeek3Unsplit, 19},
-    {"gpt-oss", "gpt-oss", GptOss, 30},
+    {"granitemoe-shared", "granitemoe", GraniteSharedExpert, 22},
+    {"smollm3", "smollm3", SmolLm3, 22},
+    {"stablelm", "stablelm", StableLm, 27},
+    {"stablelm-parallel", "stablelm", StableLmParallel, 11},
+    {"stablelm-parallel-norms", "stablelm", StableLmParallelNorms, 4},
+    {"starcoder2", "starcoder2", StarCoder2, 18},
+    {"command-r", "command-r", CommandR, 10},
+    {"command-r-norms", "command-r", CommandRNorms, 24},
+    {"cohere2", "cohere2", Cohere2, 23},
+    {"glm4", "glm4", Glm4, 24},
+    {"ernie4_5", "ernie4_5", Ernie45, 11},
+    {"ernie4_5-moe", "ernie4_5-moe", Ernie45Experts, 14},
+    {"hunyuan-dense", "hunyuan-dense", HunyuanDense, 12},
+    {"hunyuan-moe", "hunyuan-moe", HunyuanExperts, 1},
+    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 7},
+    {"deepseek2-v3", "deepseek2", DeepSeek3, 8},
+    {"deepseek2-v3-unsplit", "deepseek2", DeepSeek3Unsplit, 17},
+    {"gpt-oss", "gpt-oss", GptOss, 13},
 };
 
 }  // namespace

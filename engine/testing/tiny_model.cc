@@ -19,6 +19,9 @@ constexpr float kLogitSpread = 4.0f;
 constexpr float kNormSpread = 0.4f;
 constexpr float kBiasSpread = 0.3f;
 
+// Larger than any published, so that the wrong one shows.
+constexpr float kEpsilon = 1e-3f;
+
 uint64_t Unsigned(int value) { return static_cast<uint64_t>(value); }
 
 }  // namespace
@@ -77,7 +80,7 @@ void TinyModel::SetShape(const TinyShape& shape) {
   }
   SetFloat(shape.norm == TinyNorm::kRms ? "attention.layer_norm_rms_epsilon"
                                         : "attention.layer_norm_epsilon",
-           1e-5f);
+           kEpsilon);
 }
 
 void TinyModel::SetYarn(float factor, int original_context) {
@@ -90,7 +93,7 @@ void TinyModel::SetExperts(const TinyExperts& experts) {
   experts_ = experts;
   SetCount("expert_count", experts.count);
   SetCount("expert_used_count", experts.used_count);
-  SetCount("expert_feed_forward_length", experts.size);
+  if (experts.has_size_key) SetCount("expert_feed_forward_length", experts.size);
 }
 
 void TinyModel::AddEnds(bool tied) {

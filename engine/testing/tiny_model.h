@@ -35,6 +35,7 @@ struct TinyExperts {
   int count = 8;
   int used_count = 3;
   int size = 48;                       // elements between the matrices of an expert
+  bool has_size_key = true;            // false: the size is feed_forward_length
   int shared_size = 0;                 // and of the shared expert; 0: there is none
   bool biases = false;                 // of the router and of the experts
   TensorType type = TensorType::kF32;  // of the experts' matrices
