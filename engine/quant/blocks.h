@@ -330,6 +330,12 @@ void PackQ4KScales(const uint8_t scales[8], const uint8_t mins[8], uint8_t packe
 uint16_t UnpackIQ1MScale(const uint8_t scales[8]);
 void PackIQ1MScale(uint16_t d, uint8_t scales[8]);
 
+// The d of MXFP4, as the bits of a bfloat16.
+uint16_t UnpackMXFP4Scale(uint8_t e);
+
+// The d of NVFP4 halved, as the bits of a half.
+uint16_t UnpackNVFP4Scale(uint8_t d);
+
 }  // namespace baton
 
 #endif  // BATON_ENGINE_QUANT_BLOCKS_H_

@@ -55,5 +55,21 @@ TEST(BlocksTest, Q4KScalesComeBackAsTheyWerePacked) {
   }
 }
 
+TEST(BlocksTest, ScalesOfFP4) {
+  // 2^(e - 128) in a bfloat16, from its denormals to its largest power of two.
+  EXPECT_EQ(UnpackMXFP4Scale(0), 0x0020);
+  EXPECT_EQ(UnpackMXFP4Scale(1), 0x0040);
+  EXPECT_EQ(UnpackMXFP4Scale(2), 0x0080);
+  EXPECT_EQ(UnpackMXFP4Scale(128), 0x3f80);
+  EXPECT_EQ(UnpackMXFP4Scale(255), 0x7f00);
+  // Halves of 0, 2^-9 (the least), 7 * 2^-9, 1, 448 (the largest); and what is no number.
+  EXPECT_EQ(UnpackNVFP4Scale(0x00), 0x0000);
+  EXPECT_EQ(UnpackNVFP4Scale(0x01), 0x1400);
+  EXPECT_EQ(UnpackNVFP4Scale(0x07), 0x1f00);
+  EXPECT_EQ(UnpackNVFP4Scale(0x38), 0x3800);
+  EXPECT_EQ(UnpackNVFP4Scale(0xfe), 0x5b00);
+  EXPECT_EQ(UnpackNVFP4Scale(0x7f), 0x0000);
+}
+
 }  // namespace
 }  // namespace baton

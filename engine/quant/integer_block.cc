@@ -160,27 +160,13 @@ void Read(const BlockTQ2_0& block, int run, IntegerBlock& out) {
 }
 
 void Read(const BlockMXFP4& block, int /*run*/, IntegerBlock& out) {
-  // 2^(e - 128) as a bfloat16, whose exponent has the bias 127 and whose denormals reach 2^-133.
-  const int bits = block.e < 2 ? 0x20 << block.e : (block.e - 1) << 7;
-  SetScale(static_cast<uint16_t>(bits), 1, out);
+  SetScale(UnpackMXFP4Scale(block.e), 1, out);
   ReadNibbles(block.qs, kValuesFP4, out.q);
-}
-
-// Half of an unsigned float of four exponent and three mantissa bits, as the bits of a half float.
-uint16_t HalvedE4M3(uint8_t bits) {
-  const int exponent = (bits >> 3) & 15, mantissa = bits & 7;
-  if ((bits & 0x7f) == 0x7f) return 0;
-  // The biases are 15 and 7, and halving takes one more: 15 - 7 - 1.
-  if (exponent != 0) return static_cast<uint16_t>((exponent + 7) << 10 | mantissa << 7);
-  // mantissa * 2^-10, which a half has as a normal number.
-  if (mantissa == 0) return 0;
-  const int top = std::bit_width(static_cast<unsigned>(mantissa)) - 1;
-  return static_cast<uint16_t>((top + 5) << 10 | (mantissa << (10 - top) & 0x3ff));
 }
 
 void Read(const BlockNVFP4& block, int run, IntegerBlock& out) {
   for (int h = 0; h < 2; ++h) {
-    out.d[h] = HalvedE4M3(block.d[2 * run + h]);
+    out.d[h] = UnpackNVFP4Scale(block.d[2 * run + h]);
     out.scale[h] = 1;
     const uint8_t* qs = block.qs + 8 * (2 * run + h);
     for (int i = 0; i < 8; ++i) {
