@@ -2,6 +2,7 @@
 """Compares the coordinator with recorded results of a reference, model by model.
 
     tools/check_goldens.py DATA [--real MODEL.gguf] [--only NAME] [--forced]
+    tools/check_goldens.py DATA --rounding [--only NAME] [--reference PROGRAM --prompts 100]
 
 DATA has models/*.gguf and goldens/NAME.{ref,deqf32}.json: per case `prompt_ids`, the greedy
 `gen_ids`, `top5_per_step`, and the file of the logits at the last prompt position (f32,
@@ -9,9 +10,15 @@ little-endian). `deqf32` goldens have exact weights and activations and are comp
 --activations f32; `ref` goldens of quantized models round activations and are compared with int8.
 
 Printed for each model and mode: cases whose tokens are all equal, the largest difference of a
-first-step logit, and the centred rms (standard deviation of the difference), as mean over cases;
-beside it the reference's own int8 distance from exact. --forced feeds the golden's own tokens and
-counts other choices where the golden's margin was over 0.8.
+first-step logit, and the centred rms (standard deviation of the difference), as mean over cases.
+--forced feeds the golden's own tokens and counts other choices where the golden's margin was over
+0.8.
+
+--rounding tells how far rounding the activations moves the logits of each quantized model, ours
+and the reference's, from the exact ones: ours with f32 activations, since `deqf32` and `ref`
+goldens have different prompts. The caches are F32, as the reference's was. What rounding does to
+one prompt of a small model is a matter of luck; --reference takes random prompts instead, as many
+as are told, and asks the program that tools/reference_logits makes.
 """
 
 import argparse
@@ -20,16 +27,19 @@ import glob
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COORDINATOR = os.path.join(ROOT, "bazel-bin", "coordinator", "coordinator")
-EXACT = ["--activations", "f32", "--cache-type", "f32"]
+F32_CACHE = ["--cache-type", "f32"]
+EXACT = ["--activations", "f32", *F32_CACHE]
 INT8 = ["--activations", "int8"]
 # A choice is the golden's to make where its best token led by more than this.
 CLEAR_MARGIN = 0.8
+PROMPT_SIZES = [1, 3, 7, 15, 40, 100]  # of random prompts
 
 
 def read_floats(path):
@@ -110,24 +120,62 @@ def check(model, goldens_folder, golden_name, options, arguments):
     return line, equal, len(golden["cases"])
 
 
-def reference_rms(goldens_folder, name):
-    """How far the reference's own int8 is from its exact run, as mean rms; None where unknown,
-    as where the two were asked different things."""
-    paths = [os.path.join(goldens_folder, f"{name}.{variant}.json")
-             for variant in ("ref", "deqf32")]
-    if not all(map(os.path.exists, paths)):
-        return None
-    goldens = []
-    for path in paths:
-        with open(path) as file:
-            goldens.append(json.load(file)["cases"])
-    prompts = [[case["prompt_ids"] for case in cases] for cases in goldens]
-    if prompts[0] != prompts[1]:
-        return None
-    logits = [[read_floats(os.path.join(goldens_folder, case["first_logits_file"]))
-               for case in cases] for cases in goldens]
-    all_rms = [distance(one, other)[1] for one, other in zip(*logits)]
-    return sum(all_rms) / len(all_rms)
+def golden_prompts(goldens_folder, name):
+    """(prompt, the reference's logits) of each case."""
+    with open(os.path.join(goldens_folder, f"{name}.ref.json")) as file:
+        cases = json.load(file)["cases"]
+    return [(case["prompt_ids"],
+             read_floats(os.path.join(goldens_folder, case["first_logits_file"])))
+            for case in cases]
+
+
+def random_prompts(program, model, count, vocabulary):
+    """The same of random prompts."""
+    source = random.Random(1)
+    prompts = [[source.randrange(3, vocabulary) for _ in range(source.choice(PROMPT_SIZES))]
+               for _ in range(count)]
+    lines = "".join(" ".join(map(str, prompt)) + "\n" for prompt in prompts)
+    done = subprocess.run([program, model, "1"], input=lines, stdout=subprocess.PIPE, text=True,
+                          check=True)
+    return [(prompt, result["logits"]) for prompt, result in zip(prompts, json.loads(done.stdout))]
+
+
+def rms(values):
+    return math.sqrt(sum(value * value for value in values) / len(values))
+
+
+def rounding_line(name, distances):
+    """One line of that table, from (ours, the reference's) distances of each prompt."""
+    ours, reference = ([pair[i] for pair in distances] for i in range(2))
+    own, other = rms([d[1] for d in ours]), rms([d[1] for d in reference])
+    return (f"{name:24} {len(distances):7} {own:8.4f} {other:9.4f} {own / other:7.3f}"
+            f" {max(d[0] for d in ours):8.3f} {max(d[0] for d in reference):9.3f}")
+
+
+def check_rounding(models, goldens_folder, arguments):
+    """Prints the table; whether all models together are no further off than the reference."""
+    print(f"{'':24} {'':7} {'rms':>8} {'':9} {'':7} {'largest':>8}")
+    print(f"{'model':24} {'prompts':>7} {'ours':>8} {'reference':>9} {'ratio':>7} {'ours':>8}"
+          f" {'reference':>9}")
+    everything = []
+    for model in models:
+        name = os.path.basename(model).removesuffix(".gguf")
+        if name.endswith("f32") or not os.path.exists(
+                os.path.join(goldens_folder, f"{name}.ref.json")):
+            continue
+        prompts = golden_prompts(goldens_folder, name)
+        if arguments.reference:
+            prompts = random_prompts(arguments.reference, model, arguments.prompts,
+                                     len(prompts[0][1]))
+        distances = []
+        for prompt, reference in prompts:
+            exact, ours = (run(model, prompt, 1, options + arguments.options)[1]
+                           for options in (EXACT, INT8 + F32_CACHE))
+            distances.append((distance(ours, exact), distance(reference, exact)))
+        print(rounding_line(name, distances), flush=True)
+        everything += distances
+    print(rounding_line("all", everything))
+    return rms([ours[1] for ours, _ in everything]) <= rms([other[1] for _, other in everything])
 
 
 def main():
@@ -136,18 +184,24 @@ def main():
     parser.add_argument("--real", metavar="MODEL", help="a model kept elsewhere than DATA/models")
     parser.add_argument("--only", default="", help="names that have this in them")
     parser.add_argument("--forced", action="store_true", help="also feed the golden's own tokens")
+    parser.add_argument("--rounding", action="store_true",
+                        help="what rounding activations does, beside the reference's own")
+    parser.add_argument("--reference", metavar="PROGRAM",
+                        help="with --rounding: ask this reference_logits instead of goldens")
+    parser.add_argument("--prompts", type=int, default=100, help="with --reference: so many")
     parser.add_argument("options", nargs="*", help="after --: further flags of the coordinator")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
 
     models = sorted(glob.glob(os.path.join(arguments.data, "models", "*.gguf")))
     if arguments.real:
         models.append(arguments.real)
+    models = [model for model in models if arguments.only in os.path.basename(model)]
     goldens_folder = os.path.join(arguments.data, "goldens")
+    if arguments.rounding:
+        return 0 if check_rounding(models, goldens_folder, arguments) else 1
     all_equal = True
     for model in models:
         name = os.path.basename(model).removesuffix(".gguf")
-        if arguments.only not in name:
-            continue
         variants = [v for v in ("ref", "deqf32")
                     if os.path.exists(os.path.join(goldens_folder, f"{name}.{v}.json"))]
         for variant in variants:
@@ -166,9 +220,6 @@ def main():
                     line, equal, count = f"failed: {failure}", 0, 1
                 if mode == "exact":
                     all_equal &= equal == count
-                own = reference_rms(goldens_folder, name)
-                if own is not None and variant == "deqf32" and mode == "int8":
-                    line += f"   (reference {own:.3g})"
                 print(label, line, flush=True)
     return 0 if all_equal else 1
 
