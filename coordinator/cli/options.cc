@@ -190,8 +190,10 @@ void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
   app.add_option("--sys,--system", flags.system, "system message of the conversation")
       ->type_name("TEXT")
       ->group(group);
-  app.add_option("--chat-template", flags.chat_template,
-                 "chatml, llama2, llama3, gemma ... instead of the model's own")
+  app.add_option(
+         "--chat-template", flags.chat_template,
+         "chatml, llama3, qwen3, gemma ... instead of the model's own\n(a name that is none "
+         "lists them all)")
       ->type_name("NAME")
       ->group(group);
   app.add_option("-n,--max-tokens,--n-predict,--predict", options.max_tokens,

@@ -1,7 +1,9 @@
 #include "engine/chat/chat_template.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -10,256 +12,38 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "engine/base/status_macros.h"
+#include "engine/chat/jinja_text.h"
 
 namespace baton {
-
-// {bos} and {eos} stand for the model's tokens.
-struct TurnForm {
-  const char* open;
-  const char* close;
-  bool trims = false;  // white space at both ends of the message is dropped
-};
-
-enum class SystemPlace {
-  kOwnTurn,
-  kFirstUser,  // written before the text of the first user turn
-  kLastUser,   // before that of the last one
-};
-
-// Sources: the chat_template of the models' published tokenizer_config.json, as Jinja renders it
-// with trim_blocks and lstrip_blocks.
-struct ChatFamily {
-  const char* name;
-  TurnForm system;
-  TurnForm user;
-  TurnForm assistant;
-  const char* answer;  // opens the turn that the model is to write
-  SystemPlace place = SystemPlace::kOwnTurn;
-  bool alternates = false;  // after the system message strictly user, assistant, user ...
-  bool starts_with_bos = false;
-  const char* bos = "<s>";
-  const char* eos = "</s>";
-  const char* system_preface = nullptr;  // opens the system turn, which is then never left out
-  bool trims_joined = false;  // a user's text is trimmed together with the system's before it
-};
-
 namespace {
-
-constexpr char kLlama31Preface[] =
-    "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
-
-constexpr ChatFamily kFamilies[] = {
-    {"chatml",
-     {"<|im_start|>system\n", "<|im_end|>\n"},
-     {"<|im_start|>user\n", "<|im_end|>\n"},
-     {"<|im_start|>assistant\n", "<|im_end|>\n"},
-     "<|im_start|>assistant\n"},
-    {"llama2",
-     {"<<SYS>>\n", "\n<</SYS>>\n\n"},
-     {"{bos}[INST] ", " [/INST]", true},
-     {" ", " {eos}", true},
-     "",
-     SystemPlace::kFirstUser,
-     /*alternates=*/true,
-     /*starts_with_bos=*/true,
-     "<s>",
-     "</s>",
-     nullptr,
-     /*trims_joined=*/true},
-    {"llama3",
-     {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>", true},
-     {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>", true},
-     {"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", true},
-     "<|start_header_id|>assistant<|end_header_id|>\n\n",
-     SystemPlace::kOwnTurn,
-     false,
-     true,
-     "<|begin_of_text|>",
-     "<|eot_id|>"},
-    {"llama3.1",
-     {"<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>", true},
-     {"<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>", true},
-     {"<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", true},
-     "<|start_header_id|>assistant<|end_header_id|>\n\n",
-     SystemPlace::kOwnTurn,
-     false,
-     true,
-     "<|begin_of_text|>",
-     "<|eot_id|>",
-     kLlama31Preface},
-    {"zephyr",
-     {"<|system|>\n", "{eos}\n"},
-     {"<|user|>\n", "{eos}\n"},
-     {"<|assistant|>\n", "{eos}\n"},
-     "<|assistant|>\n"},
-    {"gemma",
-     {"", "\n\n"},
-     {"<start_of_turn>user\n", "<end_of_turn>\n", true},
-     {"<start_of_turn>model\n", "<end_of_turn>\n", true},
-     "<start_of_turn>model\n",
-     SystemPlace::kFirstUser,
-     true,
-     true,
-     "<bos>",
-     "<eos>"},
-    {"mistral-v0.1",
-     {"", "\n\n"},
-     {"[INST] ", " [/INST]"},
-     {"", "{eos} "},
-     "",
-     SystemPlace::kFirstUser,
-     true,
-     true},
-    {"mistral-v0.2",
-     {"", "\n\n"},
-     {"[INST] ", " [/INST]"},
-     {"", "{eos}"},
-     "",
-     SystemPlace::kFirstUser,
-     true,
-     true},
-    {"mistral-v1",
-     {"", "\n\n"},
-     {" [INST] ", " [/INST]"},
-     {" ", "{eos}"},
-     "",
-     SystemPlace::kFirstUser,
-     true,
-     true},
-    {"mistral-v3",
-     {"", "\n\n"},
-     {"[INST] ", "[/INST]"},
-     {" ", "{eos}", true},
-     "",
-     SystemPlace::kLastUser,
-     true,
-     true},
-    {"mistral-v3-tekken",
-     {"", "\n\n"},
-     {"[INST]", "[/INST]"},
-     {"", "{eos}"},
-     "",
-     SystemPlace::kLastUser,
-     true,
-     true},
-    {"mistral-v7",
-     {"[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"},
-     {"[INST] ", "[/INST]"},
-     {" ", "{eos}"},
-     "",
-     SystemPlace::kOwnTurn,
-     false,
-     true},
-    {"phi3",
-     {"<|system|>\n", "<|end|>\n"},
-     {"<|user|>\n", "<|end|>\n"},
-     {"<|assistant|>\n", "<|end|>\n"},
-     "<|assistant|>\n"},
-    {"phi4",
-     {"<|im_start|>system<|im_sep|>", "<|im_end|>"},
-     {"<|im_start|>user<|im_sep|>", "<|im_end|>"},
-     {"<|im_start|>assistant<|im_sep|>", "<|im_end|>"},
-     "<|im_start|>assistant<|im_sep|>"},
-    {"command-r",
-     {"<|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
-     {"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>", "<|END_OF_TURN_TOKEN|>", true},
-     {"<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>", true},
-     "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
-     SystemPlace::kOwnTurn,
-     true,
-     true},
-    {"openchat",
-     {"GPT4 Correct System: ", "<|end_of_turn|>"},
-     {"GPT4 Correct User: ", "<|end_of_turn|>"},
-     {"GPT4 Correct Assistant: ", "<|end_of_turn|>"},
-     "GPT4 Correct Assistant:",
-     SystemPlace::kOwnTurn,
-     false,
-     true},
-};
-
-const ChatFamily* FindFamily(absl::string_view name) {
-  for (const ChatFamily& family : kFamilies) {
-    if (name == family.name) return &family;
-  }
-  return nullptr;
-}
 
 std::string NameList() { return absl::StrJoin(ChatTemplate::Names(), ", "); }
 
-// Whether a Jinja text has this text in one of its strings: line feeds may be escaped there.
-bool HasText(absl::string_view jinja, absl::string_view text) {
-  return absl::StrContains(jinja, text) ||
-         absl::StrContains(jinja, absl::StrReplaceAll(text, {{"\n", "\\n"}}));
-}
+// Places in a template where its default system message is looked for: published ones have up to
+// three, and each is a search through the text.
+constexpr int kMaxDefaultPlaces = 16;
 
-absl::string_view MistralName(absl::string_view text) {
-  if (absl::StrContains(text, "[SYSTEM_PROMPT]")) {
-    // Later templates come with a system message of their own, made with the day's date.
-    const bool is_v7 = absl::StrContains(text, "'[SYSTEM_PROMPT] '") &&
-                       !absl::StrContains(text, "default_system_message");
-    return is_v7 ? "mistral-v7" : "";
+// The default system message that a template brings along, if it does; its text is in the form of
+// NormalizeJinja().
+std::optional<std::string> FindDefaultSystem(const ChatFamily& family, absl::string_view text) {
+  if (family.default_open == nullptr) return std::nullopt;
+  const absl::string_view open = family.default_open;
+  const absl::string_view close = absl::StripSuffix(family.default_close, "\n");
+  size_t at = text.find(open);
+  for (int i = 0; i < kMaxDefaultPlaces && at != absl::string_view::npos; ++i) {
+    const absl::string_view rest = text.substr(at + open.size());
+    at = text.find(open, at + 1);
+    const size_t turn_end = close.empty() ? absl::string_view::npos : rest.find(close);
+    const size_t string_end = std::min(rest.find("'}}"), rest.find("'%}"));
+    const size_t end = std::min(turn_end, string_end);
+    // A string that an expression follows is only a part of what is said.
+    if (end == absl::string_view::npos || rest.find("'+") < end) continue;
+    if (end == 0 && string_end == 0) continue;
+    const std::string found(rest.substr(0, end));
+    // That place is for the day's date.
+    return absl::StrContains(found, "{today}") ? std::nullopt : std::optional<std::string>(found);
   }
-  if (absl::StrContains(text, "' [INST] '")) return "mistral-v1";
-  if (absl::StrContains(text, "\"[INST] \"")) return "mistral-v3";
-  if (absl::StrContains(text, "\"[INST]\"")) return "mistral-v3-tekken";
-  if (!absl::StrContains(text, "'[INST] '")) return "";
-  return absl::StrContains(text, "eos_token + ' '") ? "mistral-v0.1" : "mistral-v0.2";
-}
-
-// Marks of templates that use a family's tokens and say more with them: agents that list their
-// functions, models that are made to think first, SmolVLM, SmolLM3.
-constexpr absl::string_view kStrangersMarks[] = {"<end_of_utterance>",
-                                                 "## Metadata",
-                                                 "function calling AI model",
-                                                 "recipient",
-                                                 "functools",
-                                                 "<think>\n' }}",
-                                                 "<|im_start|>assistant\n<think>",
-                                                 "[BEGIN FINAL RESPONSE]"};
-
-// The family that a template's text belongs to; empty if none.
-absl::string_view RecognizeFamily(absl::string_view text) {
-  const auto has = [text](absl::string_view mark) { return HasText(text, mark); };
-  if (std::any_of(std::begin(kStrangersMarks), std::end(kStrangersMarks), has)) return "";
-  if (has("<|im_start|>")) return has("<|im_sep|>") ? "phi4" : "chatml";
-  if (has("<<SYS>>")) {
-    return has("<<SYS>>\n' + system_message") && has("bos_token + '[INST] '") ? "llama2" : "";
-  }
-  if (has("[INST]")) return MistralName(text);
-  if (has("<|start_header_id|>")) {
-    if (has("Today Date: ")) return "llama3.1";
-    return has("Cutting Knowledge Date") ? "" : "llama3";
-  }
-  if (has("<start_of_turn>")) return "gemma";
-  if (has("<|START_OF_TURN_TOKEN|>")) return has("<|SYSTEM_TOKEN|>' + system") ? "command-r" : "";
-  if (has("GPT4 Correct ")) return "openchat";
-  if (has("<|end|>") && has("<|assistant|>")) return "phi3";
-  if (has("<|user|>\n") && has("<|assistant|>") && absl::StrContains(text, "eos_token }}\n")) {
-    return "zephyr";
-  }
-  return "";
-}
-
-// The system message that a ChatML template brings along, out of its string
-// '<|im_start|>system\n...<|im_end|>'; empty if it has none.
-std::string FindDefaultSystem(absl::string_view text) {
-  constexpr absl::string_view kOpen = "<|im_start|>system";
-  for (size_t at = text.find(kOpen); at != absl::string_view::npos; at = text.find(kOpen, at + 1)) {
-    absl::string_view rest = text.substr(at + kOpen.size());
-    rest = rest.substr(0, rest.find("<|im_end|>"));
-    const bool is_escaped = absl::StartsWith(rest, "\\n");
-    if (!is_escaped && !absl::StartsWith(rest, "\n")) continue;
-    rest.remove_prefix(is_escaped ? 2 : 1);
-    // A string that ends here goes on with an expression: no literal.
-    const bool is_literal = !absl::StrContains(rest, "' +") && !absl::StrContains(rest, "'+") &&
-                            !absl::StrContains(rest, "\" +") && !absl::StrContains(rest, "' }") &&
-                            !absl::StrContains(rest, "'}") && !absl::StrContains(rest, "{{");
-    if (!rest.empty() && is_literal) {
-      return absl::StrReplaceAll(rest, {{"\\n", "\n"}, {"\\'", "'"}, {"\\\"", "\""}});
-    }
-  }
-  return "";
+  return std::nullopt;
 }
 
 // Python's str.strip(), which is what Jinja's trim does: the characters of str.isspace().
@@ -289,6 +73,32 @@ absl::string_view TrimRight(absl::string_view text) {
   return text;
 }
 
+absl::string_view TrimAs(Trim trim, absl::string_view text) {
+  switch (trim) {
+    case Trim::kNone:
+      return text;
+    case Trim::kBoth:
+      return TrimLeft(TrimRight(text));
+    case Trim::kRight:
+      return TrimRight(text);
+    case Trim::kLeadingNewlines:
+      return text.substr(std::min(text.find_first_not_of('\n'), text.size()));
+  }
+  return text;
+}
+
+// An answer without the thoughts before it.
+absl::string_view DropThoughts(const ThoughtForm& thought, absl::string_view text) {
+  const size_t end = thought.end == nullptr ? absl::string_view::npos : text.rfind(thought.end);
+  if (end == absl::string_view::npos) return text;
+  text.remove_prefix(end + strlen(thought.end));
+  if (thought.answer_end != nullptr) {
+    text = TrimRight(text);
+    absl::ConsumeSuffix(&text, thought.answer_end);
+  }
+  return TrimAs(thought.trim, text);
+}
+
 // Collects pieces, neighbours of one kind in one.
 class PieceWriter {
  public:
@@ -314,6 +124,47 @@ class PieceWriter {
   std::vector<TextPiece> pieces_;
 };
 
+// The family that the system message switches to; what switches is no part of the message.
+const ChatFamily& Switched(const ChatFamily& family, std::optional<std::string>* system) {
+  if (family.no_think == nullptr || !system->has_value()) return family;
+  const bool is_off = absl::StrContains(**system, "/no_think");
+  **system = absl::StrReplaceAll(**system, {{"/no_think", ""}, {"/think", ""}});
+  return is_off ? *FindChatFamily(family.no_think) : family;
+}
+
+void WriteSystem(const ChatFamily& family, const std::optional<std::string>& system,
+                 const std::optional<std::string>& default_system, PieceWriter* writer) {
+  const absl::string_view text =
+      system.has_value() ? TrimAs(family.system.trim, *system) : absl::string_view();
+  if (system.has_value() && !(text.empty() && family.skips_empty_system)) {
+    writer->AddForm(family.system.open);
+    writer->AddMessage(text);
+    writer->AddForm(family.system.close);
+  } else if (default_system.has_value()) {
+    writer->AddForm(family.system.open);
+    writer->AddMessage(*default_system);
+    writer->AddForm(family.default_close);
+  } else {
+    writer->AddForm(family.no_system);
+  }
+}
+
+// The content of the user's turn that takes the system message in.
+void WriteJoined(const ChatFamily& family, absl::string_view system, absl::string_view content,
+                 PieceWriter* writer) {
+  absl::string_view close = family.system.close;
+  if (family.trims_joined && family.user.trim == Trim::kBoth) {
+    content = TrimRight(content);
+    if (content.empty()) close = TrimRight(close);
+  } else {
+    content = TrimAs(family.user.trim, content);
+  }
+  writer->AddForm(family.system.open);
+  writer->AddMessage(system);
+  writer->AddForm(close);
+  writer->AddMessage(content);
+}
+
 absl::Status CheckRoles(const ChatFamily& family, const std::vector<ChatMessage>& messages) {
   if (messages.empty()) return absl::InvalidArgumentError("the conversation has no messages");
   const size_t first_turn = messages[0].role == "system" ? 1 : 0;
@@ -335,34 +186,46 @@ absl::Status CheckRoles(const ChatFamily& family, const std::vector<ChatMessage>
                        family.name, "' needs user and assistant in turns, user first"));
     }
   }
+  if (family.thought.end != nullptr && messages.back().role == "assistant") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the last message is the assistant's, but chat template '", family.name,
+                     "' ends with a user's: an answer's thoughts belong to the answer alone"));
+  }
   return absl::OkStatus();
 }
 
 }  // namespace
 
 ChatTemplate::ChatTemplate(const ChatFamily& family)
-    : family_(&family),
-      name_(family.name),
+    : family_(family),
       bos_(family.bos),
       eos_(family.eos),
       starts_with_bos_(family.starts_with_bos) {}
 
 absl::StatusOr<ChatTemplate> ChatTemplate::FromTemplateText(absl::string_view text) {
-  const ChatFamily* family = FindFamily(RecognizeFamily(text));
+  const std::string normal_text = NormalizeJinja(text);
+  const ChatFamily* family = RecognizeChatFamily(normal_text);
   if (family == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the model's chat template is of no known family; name one with --chat-template: ",
         NameList()));
   }
   ChatTemplate result(*family);
-  result.starts_with_bos_ = absl::StrContains(text, "bos_token");
-  result.trims_ = absl::StrContains(text, "trim") || absl::StrContains(text, "strip()");
-  if (result.name_ == "chatml") result.default_system_ = FindDefaultSystem(text);
+  result.starts_with_bos_ =
+      absl::StrContains(text, "bos_token") ||
+      (family->starts_with_bos && absl::StrContains(text, absl::StrCat("'", family->bos)));
+  if (!absl::StrContains(text, "trim") && !absl::StrContains(text, "strip(")) {
+    for (TurnForm* form :
+         {&result.family_.system, &result.family_.user, &result.family_.assistant}) {
+      form->trim = Trim::kNone;
+    }
+  }
+  result.default_system_ = FindDefaultSystem(*family, normal_text);
   return result;
 }
 
 absl::StatusOr<ChatTemplate> ChatTemplate::FromName(absl::string_view name) {
-  const ChatFamily* family = FindFamily(name);
+  const ChatFamily* family = FindChatFamily(name);
   if (family == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat("chat template '", name, "' is not known; known are ", NameList()));
@@ -370,11 +233,7 @@ absl::StatusOr<ChatTemplate> ChatTemplate::FromName(absl::string_view name) {
   return ChatTemplate(*family);
 }
 
-std::vector<std::string> ChatTemplate::Names() {
-  std::vector<std::string> names;
-  for (const ChatFamily& family : kFamilies) names.push_back(family.name);
-  return names;
-}
+std::vector<std::string> ChatTemplate::Names() { return ChatFamilyNames(); }
 
 void ChatTemplate::SetTokens(absl::string_view bos, absl::string_view eos) {
   if (!bos.empty()) bos_ = std::string(bos);
@@ -390,41 +249,31 @@ absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>&
 
 absl::StatusOr<std::vector<TextPiece>> ChatTemplate::RenderPieces(
     const std::vector<ChatMessage>& messages) const {
-  RETURN_IF_ERROR(CheckRoles(*family_, messages));
-  const ChatFamily& family = *family_;
-  const bool has_system = messages[0].role == "system";
-  const std::string& system = has_system ? messages[0].content : default_system_;
-  const auto trim = [this](const TurnForm& form, absl::string_view text) {
-    return form.trims && trims_ ? TrimLeft(TrimRight(text)) : text;
-  };
-  PieceWriter writer(bos_, eos_);
+  RETURN_IF_ERROR(CheckRoles(family_, messages));
+  const size_t first = messages[0].role == "system" ? 1 : 0;
+  std::optional<std::string> system;
+  if (first == 1) system = messages[0].content;
+  const ChatFamily& family = Switched(family_, &system);
 
-  if (family.place == SystemPlace::kOwnTurn &&
-      (has_system || !system.empty() || family.system_preface != nullptr)) {
-    writer.AddForm(family.system.open);
-    if (family.system_preface != nullptr) writer.AddForm(family.system_preface);
-    writer.AddMessage(trim(family.system, system));
-    writer.AddForm(family.system.close);
+  PieceWriter writer(bos_, eos_);
+  writer.AddForm(family.open);
+  if (family.place == SystemPlace::kOwnTurn) {
+    WriteSystem(family, system, default_system_, &writer);
+    system.reset();
   }
-  const size_t first = has_system ? 1 : 0;
   const size_t joined = family.place == SystemPlace::kLastUser ? messages.size() - 1 : first;
   for (size_t i = first; i < messages.size(); ++i) {
     const bool is_user = messages[i].role == "user";
     const TurnForm& form = is_user ? family.user : family.assistant;
     // The first BOS is the caller's.
     writer.AddForm(i == first ? absl::StripPrefix(form.open, "{bos}") : form.open);
-    absl::string_view content = trim(form, messages[i].content);
-    if (has_system && is_user && i == joined && family.place != SystemPlace::kOwnTurn) {
-      absl::string_view close = family.system.close;
-      if (family.trims_joined && trims_) {
-        content = TrimRight(messages[i].content);
-        if (content.empty()) close = TrimRight(close);
-      }
-      writer.AddForm(family.system.open);
-      writer.AddMessage(system);
-      writer.AddForm(close);
+    if (i == joined && is_user && system.has_value()) {
+      WriteJoined(family, *system, messages[i].content, &writer);
+    } else {
+      const absl::string_view content = messages[i].content;
+      writer.AddMessage(
+          TrimAs(form.trim, is_user ? content : DropThoughts(family.thought, content)));
     }
-    writer.AddMessage(content);
     writer.AddForm(form.close);
   }
   writer.AddForm(family.answer);

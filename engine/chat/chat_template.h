@@ -5,11 +5,13 @@
 #ifndef BATON_ENGINE_CHAT_CHAT_TEMPLATE_H_
 #define BATON_ENGINE_CHAT_CHAT_TEMPLATE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/chat/chat_families.h"
 #include "engine/tokenizer/text_piece.h"
 
 namespace baton {
@@ -18,9 +20,6 @@ struct ChatMessage {
   std::string role;  // "system", "user" or "assistant"
   std::string content;
 };
-
-// How one family writes a conversation.
-struct ChatFamily;
 
 // Immutable, so thread-safe; cheap to copy.
 class ChatTemplate {
@@ -36,9 +35,9 @@ class ChatTemplate {
   // Empty ones leave the family's usual ones in place.
   void SetTokens(absl::string_view bos, absl::string_view eos);
 
-  const std::string& name() const { return name_; }
-  // What the model hears as system message where the conversation brings none; often empty.
-  const std::string& default_system() const { return default_system_; }
+  std::string name() const { return family_.name; }
+  // The system message that the template brings along for conversations without one.
+  const std::optional<std::string>& default_system() const { return default_system_; }
   // The template starts with BOS. Render leaves it out: it is for the caller to add the id where
   // the tokenizer does not do so itself.
   bool starts_with_bos() const { return starts_with_bos_; }
@@ -54,13 +53,11 @@ class ChatTemplate {
  private:
   explicit ChatTemplate(const ChatFamily& family);
 
-  const ChatFamily* family_;
-  std::string name_;
-  std::string default_system_;
+  ChatFamily family_;  // of the table, but for trims that this text does not make
+  std::optional<std::string> default_system_;
   std::string bos_;
   std::string eos_;
   bool starts_with_bos_;
-  bool trims_ = true;  // this text does trim where its family does
 };
 
 }  // namespace baton
