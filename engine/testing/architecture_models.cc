@@ -439,13 +439,13 @@ void AddLatentAttention(TinyModel& model, const Latent& latent) {
   model.AddLinear("attn_output", heads * latent.value, width);
 }
 
-// The first layer is dense, as leading_dense_block_count says.
-void AddDeepSeekLayers(TinyModel& model, const Latent& latent, int choice_biases) {
+void AddDeepSeekLayers(TinyModel& model, const Latent& latent, int dense_count, int choice_biases) {
+  model.SetCount("leading_dense_block_count", dense_count);
   model.ForEachLayer([&](int layer) {
     model.AddNorm("attn_norm");
     AddLatentAttention(model, latent);
     model.AddNorm("ffn_norm");
-    if (layer == 0) return model.AddFeedForward();
+    if (layer < dense_count) return model.AddFeedForward();
     model.AddExperts();
     if (choice_biases > 0) model.AddUniform("exp_probs_b.bias", choice_biases, -0.4f, 0.4f);
   });
@@ -455,15 +455,19 @@ void AddDeepSeekLayers(TinyModel& model, const Latent& latent, int choice_biases
 void DeepSeek2Lite(TinyModel& model) {
   const Latent latent = {.rank = 16, .plain = 8, .value = 8};
   SetLatentShape(model, latent,
-                 {.layer_count = 26, .width = 32, .feed_forward_size = 64, .context_length = 4096});
+                 {.layer_count = 26,
+                  .width = 32,
+                  .feed_forward_size = 64,
+                  .context_length = 4096,
+                  .gain = 1.2f});
   model.SetYarn(8.0f, 64);
   model.SetFloat("rope.scaling.yarn_log_multiplier", 0.0707f);
   model.SetExperts({.used_count = 2, .size = 16, .shared_size = 32});
-  model.SetCount("leading_dense_block_count", 1);
   model.SetCount("expert_shared_count", 2);
   model.SetFloat("expert_weights_scale", 1.0f);
   model.AddEnds(kUntied);
-  AddDeepSeekLayers(model, latent, 0);
+  // Choices of experts add up over so many layers: few have any.
+  AddDeepSeekLayers(model, latent, 22, 0);
 }
 
 void DeepSeek3Layers(TinyModel& model, const Latent& latent) {
@@ -471,7 +475,6 @@ void DeepSeek3Layers(TinyModel& model, const Latent& latent) {
   model.SetYarn(8.0f, 64);
   model.SetFloat("rope.scaling.yarn_log_multiplier", 0.1f);
   model.SetExperts({.count = 16, .used_count = 4, .size = 32, .shared_size = 32});
-  model.SetCount("leading_dense_block_count", 1);
   model.SetCount("expert_shared_count", 1);
   model.SetFloat("expert_weights_scale", 2.5f);
   model.SetFlag("expert_weights_norm", true);
@@ -479,7 +482,7 @@ void DeepSeek3Layers(TinyModel& model, const Latent& latent) {
   model.SetCount("expert_group_count", 4);
   model.SetCount("expert_group_used_count", 2);
   model.AddEnds(kUntied);
-  AddDeepSeekLayers(model, latent, 16);
+  AddDeepSeekLayers(model, latent, 1, 16);
 }
 
 void DeepSeek3(TinyModel& model) { DeepSeek3Layers(model, {.query_rank = 32, .rotated = 16}); }
@@ -536,8 +539,8 @@ constexpr ArchitectureModel kModels[] = {
     {"ernie4_5-moe", "ernie4_5-moe", Ernie45Experts, 14},
     {"hunyuan-dense", "hunyuan-dense", HunyuanDense, 12},
     {"hunyuan-moe", "hunyuan-moe", HunyuanExperts, 1},
-    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 7},
-    {"deepseek2-v3", "deepseek2", DeepSeek3, 8},
+    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 33},
+    {"deepseek2-v3", "deepseek2", DeepSeek3, 33},
     {"deepseek2-v3-unsplit", "deepseek2", DeepSeek3Unsplit, 17},
     {"gpt-oss", "gpt-oss", GptOss, 13},
 };

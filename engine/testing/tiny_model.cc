@@ -11,8 +11,8 @@
 namespace baton {
 namespace {
 
-// Of the matrices of layers: an output's root mean square over its inputs'.
-constexpr float kGain = 2.0f;
+// Weights of the norms of heads are around it.
+constexpr float kHeadNorm = 2.0f;
 // Weights of the last norm are around it: so far apart are logits.
 constexpr float kLogitSpread = 4.0f;
 // Weights and biases differ by so much from what they are around.
@@ -123,8 +123,8 @@ void TinyModel::AddNorm(const std::string& name, float around) {
 }
 
 void TinyModel::AddHeadNorm(const std::string& name, int size, int heads) {
-  AddUniform(name + ".weight", size, (1.0f - kNormSpread) * kGain, (1.0f + kNormSpread) * kGain,
-             heads);
+  AddUniform(name + ".weight", size, (1.0f - kNormSpread) * kHeadNorm,
+             (1.0f + kNormSpread) * kHeadNorm, heads);
 }
 
 void TinyModel::AddLinear(const std::string& name, int inputs, int outputs, bool bias) {
@@ -137,7 +137,7 @@ void TinyModel::AddStack(const std::string& name, int inputs, int outputs, int c
   const std::string full = Full(name) + ".weight";
   std::vector<uint64_t> dims = {Unsigned(inputs), Unsigned(outputs)};
   if (count > 1) dims.push_back(Unsigned(count));
-  const float rms = kGain / std::sqrt(static_cast<float>(inputs));
+  const float rms = shape_.gain / std::sqrt(static_cast<float>(inputs));
   if (type == TensorType::kF32 && IsQuantizable(full, 2)) {
     type = ChooseTensorType(PureFileType(options_.type), full, dims[0], {});
   }

@@ -29,6 +29,9 @@ struct TinyShape {
   int feed_forward_size = 96;
   int context_length = 512;
   TinyNorm norm = TinyNorm::kRms;
+  // Of the matrices of layers: an output's root mean square over its inputs'. Rounding grows with
+  // it from layer to layer.
+  float gain = 2.0f;
 };
 
 struct TinyExperts {
