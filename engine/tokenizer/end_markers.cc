@@ -29,6 +29,9 @@ constexpr absl::string_view kEndTexts[] = {"<|eot_id|>",
                                            "<turn|>",
                                            "<|tool_response>",
                                            "<｜end▁of▁sentence｜>",
+                                           "<|end_of_sentence|>",
+                                           "<|END_OF_TURN_TOKEN|>",
+                                           "<|end_of_turn|>",
                                            "[e~["};
 
 // Fill-in-the-middle: what pads or starts another file ends this one. First found counts.
@@ -37,6 +40,10 @@ constexpr absl::string_view kFillPadTexts[] = {"<|fim_pad|>", "<fim-pad>", "<fim
 constexpr absl::string_view kFillRepositoryTexts[] = {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>",
                                                       "<REPO>", "<reponame>"};
 constexpr absl::string_view kFillSeparatorTexts[] = {"<|file_sep|>"};
+// GLM's models end an answer by opening somebody else's turn. Others have tokens of these texts
+// too.
+constexpr absl::string_view kGlmStart = "[gMASK]";
+constexpr absl::string_view kGlmTurnTexts[] = {"<|user|>", "<|observation|>"};
 constexpr absl::string_view kHarmonyTexts[] = {"<|channel|>", "<|message|>", "<|start|>",
                                                "<|constrain|>"};
 
@@ -104,6 +111,9 @@ std::vector<int32_t> MarkEndTokens(std::optional<int32_t> eos, Vocabulary* vocab
   marker.AddFill(vocabulary->fill_repository, kFillRepositoryTexts);
   marker.AddFill(vocabulary->fill_separator, kFillSeparatorTexts);
   for (const absl::string_view text : kEndTexts) marker.AddText(text);
+  if (marker.Find(kGlmStart)) {
+    for (const absl::string_view text : kGlmTurnTexts) marker.AddText(text);
+  }
   for (const absl::string_view text : kHarmonyTexts) {
     if (const std::optional<int32_t> id = marker.Find(text)) {
       marker.SetType(*id, TokenType::kUserDefined);

@@ -48,6 +48,21 @@ constexpr uint32_t kMatchHeapKiB = 64 * 1024;
   BEFORE_WORD CAPITALS "*" SMALLS "+(?:" ANY_CASE_CONTRACTIONS ")?|" BEFORE_WORD CAPITALS \
                        "+" SMALLS "*(?:" ANY_CASE_CONTRACTIONS                            \
                        R"()?|\p{N}{1,3}|)" REST_WITH_SLASHES
+// Kimi K2: Han characters are words of their own, and no part of others. The script is meant, not
+// what is also used with it.
+#define HAN R"(\p{sc:Han})"
+#define NO_HAN(letters) "(?:(?!" HAN ")" letters ")"
+#define KIMI_K2                                              \
+  HAN "+|" BEFORE_WORD NO_HAN(CAPITALS) "*" NO_HAN(          \
+      SMALLS) "+(?:" ANY_CASE_CONTRACTIONS ")?|" BEFORE_WORD \
+  NO_HAN(CAPITALS) "+" NO_HAN(SMALLS) "*(?:" ANY_CASE_CONTRACTIONS R"()?|\p{N}{1,3}|)" REST
+// Digits in groups of three from the right. A run is looked through once, at its beginning; \G
+// takes its further groups from there. SuperBPE's own rule cuts before groups without a match of
+// their own, Tiny Aya's takes them where the run ends at the end of a word.
+#define SUPERBPE_GROUPS \
+  R"((?<![0-9])[0-9]{1,3}\K(?=(?:[0-9]{3})++(?![0-9]))|\G[0-9]{3}\K(?=[0-9]{3}))"
+#define TINY_AYA_GROUPS \
+  R"((?<![0-9])[0-9]{1,3}(?=(?:[0-9]{3})*+(?![0-9A-Za-z_]))|\G(?<=[0-9])[0-9]{3})"
 #define BLOOM R"( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+)"
 
 // CJK ideographs, most of what Unicode places before them, and Hangul: DeepSeek's own class,
@@ -78,6 +93,8 @@ constexpr uint32_t kMatchHeapKiB = 64 * 1024;
 // White space at the end of a piece. A run that does not reach the end is skipped as a whole:
 // tried again from each of its characters it would take quadratic time.
 #define TRAILING_SPACES R"(\s++(?:$|(*SKIP)(*FAIL)))"
+#define THREE_NUMBERS R"(\p{N}{1,3})"
+#define DEEPSEEK_V3_CJK R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)"
 #define DEEPSEEK_V3                                    \
   R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+)" \
   R"(|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|)" SPACES_AND_NEWLINES
@@ -95,6 +112,9 @@ constexpr PreTokenizerRule kRules[] = {
     {"exaone4", {GPT2}},
     {"trillion", {GPT2}},
     {"granite-docling", {GPT2}},
+    {"gigachat", {GPT2}},
+    {"mellum", {GPT2}},
+    {"a.x-4.0", {GPT2}},
     {"falcon", {R"([\p{P}\$\+<=>\^~\|`]+)", GPT2, THREE_DIGITS}},
     {"starcoder", {DIGIT, GPT2}},
     {"refact", {DIGIT, GPT2}},
@@ -103,6 +123,7 @@ constexpr PreTokenizerRule kRules[] = {
     {"codeshell", {DIGIT, GPT2}},
     {"exaone", {DIGIT, GPT2}},
     {"minerva-7b", {DIGIT, GPT2}},
+    {"mellum2", {DIGIT, GPT2}},
     {"llama-bpe", {LLAMA3}, /*ignores_merges=*/true, /*adds_bos=*/true},
     {"llama3", {LLAMA3}, true, true},
     {"llama-v3", {LLAMA3}, true, true},
@@ -120,12 +141,17 @@ constexpr PreTokenizerRule kRules[] = {
     {"megrez", {QWEN2}},
     {"stablelm2", {QWEN2}},
     {"hunyuan", {QWEN2}},
+    {"kormo", {QWEN2}},
     {"grok-2", {QWEN2}},
     {"qwen35", {QWEN35}},
     {"seed-coder", {SEED_CODER}},
     {"tekken", {TEKKEN}, true, true},
     {"gpt-4o", {GPT4O}},
     {"llama4", {GPT4O}},
+    {"kanana2", {GPT4O}},
+    {"tiny_aya", {TINY_AYA_GROUPS, GPT4O}},
+    {"kimi-k2", {KIMI_K2}},
+    {"superbpe", {R"(\p{N}+)", SUPERBPE_GROUPS}},
     {"poro-chat", {BLOOM}},
     {"bloom", {BLOOM}},
     {"gpt3-finnish", {BLOOM}},
@@ -134,8 +160,9 @@ constexpr PreTokenizerRule kRules[] = {
      {R"([\r\n])", R"(\s?[)" DEEPSEEK_LETTERS R"(]+)", R"(\s?)" DEEPSEEK_PUNCTUATION "+",
       TRAILING_SPACES, DEEPSEEK_CJK, R"(\p{N}+)"}},
     {"deepseek-coder", {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", DEEPSEEK_CJK, DIGIT}},
-    {"deepseek-v3",
-     {R"(\p{N}{1,3})", R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)", DEEPSEEK_V3}},
+    {"deepseek-v3", {THREE_NUMBERS, DEEPSEEK_V3_CJK, DEEPSEEK_V3}},
+    {"hunyuan-dense", {THREE_NUMBERS, DEEPSEEK_V3_CJK, DEEPSEEK_V3}},
+    {"joyai-llm", {THREE_NUMBERS, DEEPSEEK_V3_CJK, DEEPSEEK_V3}},
 };
 
 }  // namespace
@@ -197,7 +224,7 @@ PreTokenizer::Stage::Stage(absl::string_view regex) {
 
 bool PreTokenizer::Stage::Find(absl::string_view text, size_t from, pcre2_match_data* match) const {
   // The text was checked once; PCRE2 would check all of it for every piece.
-  const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
+  const uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY_ATSTART;
   const PCRE2_SPTR subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   int result = pcre2_match(code_, subject, text.size(), from, options, match, limits_);
   if (result == PCRE2_ERROR_JIT_STACKLIMIT) {
@@ -212,7 +239,8 @@ void PreTokenizer::Stage::Split(absl::string_view piece, pcre2_match_data* match
   while (at < piece.size() && Find(piece, at, match)) {
     const size_t* const ends = pcre2_get_ovector_pointer(match);
     if (ends[0] > at) pieces->push_back(piece.substr(at, ends[0] - at));
-    pieces->push_back(piece.substr(ends[0], ends[1] - ends[0]));
+    // A match of nothing is a cut.
+    if (ends[1] > ends[0]) pieces->push_back(piece.substr(ends[0], ends[1] - ends[0]));
     at = ends[1];
   }
   if (at < piece.size()) pieces->push_back(piece.substr(at));

@@ -41,7 +41,8 @@ void ExpectSplits(const Strings& names, const std::vector<Case>& cases) {
 }
 
 TEST(PreTokenizerTest, Gpt2) {
-  ExpectSplits({"gpt-2", "phi-2", "mpt", "olmo", "jais", "exaone4", "trillion", "granite-docling"},
+  ExpectSplits({"gpt-2", "phi-2", "mpt", "olmo", "jais", "exaone4", "trillion", "granite-docling",
+                "gigachat", "mellum", "a.x-4.0"},
                {{"", {}},
                 {"Hello world", {"Hello", " world"}},
                 {"I've  don't", {"I", "'ve", " ", " don", "'t"}},
@@ -59,7 +60,8 @@ TEST(PreTokenizerTest, Gpt2) {
 }
 
 TEST(PreTokenizerTest, DigitsOneByOneBeforeGpt2) {
-  ExpectSplits({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+  ExpectSplits({"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+                "mellum2"},
                {{"v12 3", {"v", "1", "2", " ", "3"}},
                 {"x = 3.14", {"x", " =", " ", "3", ".", "1", "4"}},
                 {"it's  ok", {"it", "'s", " ", " ok"}},
@@ -83,7 +85,7 @@ TEST(PreTokenizerTest, Llama3) {
 }
 
 TEST(PreTokenizerTest, Qwen2) {
-  ExpectSplits({"qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "grok-2"},
+  ExpectSplits({"qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "grok-2", "kormo"},
                {{"I'Ve 12345", {"I", "'Ve", " ", "1", "2", "3", "4", "5"}},
                 {"a!\n\nb", {"a", "!\n\n", "b"}},
                 {" \n\n\n x", {" \n\n\n", " x"}},
@@ -95,8 +97,9 @@ TEST(PreTokenizerTest, QwensAndLlamasRelatives) {
   ExpectSplits({"seed-coder"}, {{"a!\n\nb 12", {"a", "!", "\n\n", "b", " ", "1", "2"}}});
   ExpectSplits({"tekken"}, {{"HelloWorld FOOBar it's 12./\n",
                              {"Hello", "World", " FOOBar", " it", "'s", " ", "1", "2", "./\n"}}});
-  ExpectSplits({"gpt-4o", "llama4"}, {{"HelloWorld FOOBar it's 1234",
-                                       {"Hello", "World", " FOOBar", " it's", " ", "123", "4"}}});
+  ExpectSplits(
+      {"gpt-4o", "llama4", "kanana2"},
+      {{"HelloWorld FOOBar it's 1234", {"Hello", "World", " FOOBar", " it's", " ", "123", "4"}}});
 }
 
 TEST(PreTokenizerTest, DefaultAndFalcon) {
@@ -119,13 +122,27 @@ TEST(PreTokenizerTest, DeepSeek) {
             (Strings{"Hello", ",", " ", "世界", " ", "99", "\n", " ", " x"}));
   EXPECT_EQ(Split("deepseek-coder", text),
             (Strings{"Hello", ",", " ", "世界", " ", "9", "9", "\n", " ", " x"}));
-  EXPECT_EQ(Split("deepseek-v3", "x=1234 なに!a !b"),
-            (Strings{"x", "=", "123", "4", " ", "なに", "!a", " !", "b"}));
+  ExpectSplits({"deepseek-v3", "hunyuan-dense", "joyai-llm"},
+               {{"x=1234 なに!a !b", {"x", "=", "123", "4", " ", "なに", "!a", " !", "b"}}});
   // Its letters are those of scripts with case: Devanagari is in its CJK class instead, and what
   // is in neither stays together.
   EXPECT_EQ(Split("deepseek-llm", "Привет नमस्ते ~ªx"),
             (Strings{"Привет", " ", "नमस्ते", " ~", "ª", "x"}));
   EXPECT_EQ(Split("deepseek-llm", "a  "), (Strings{"a", "  "}));
+}
+
+TEST(PreTokenizerTest, KimiK2) {
+  ExpectSplits({"kimi-k2"},
+               {{"你好world你 fooBar it's 1234/\n",
+                 {"你好", "world", "你", " foo", "Bar", " it's", " ", "123", "4", "/\n"}}});
+}
+
+TEST(PreTokenizerTest, DigitsInThreesFromTheRight) {
+  ExpectSplits({"superbpe"}, {{"two words 1234567.", {"two words ", "1", "234", "567", "."}},
+                              {"123 12", {"123", " ", "12"}},
+                              {"12²3456", {"12²3", "456"}}});
+  ExpectSplits({"tiny_aya"}, {{"a 1234567.", {"a", " ", "1", "234", "567", "."}},
+                              {"1234x 12", {"123", "4", "x", " ", "12"}}});
 }
 
 TEST(PreTokenizerTest, Bloom) {

@@ -269,6 +269,17 @@ TEST(TokenizerTest, EndOfGeneration) {
   EXPECT_EQ(tokenizer->Piece(256, false), "");
 }
 
+TEST(TokenizerTest, GlmEndsWhereOthersBegin) {
+  Vocabulary vocabulary = Bpe({});
+  for (const char* token : {"<|endoftext|>", "<|user|>", "<|observation|>", "<|assistant|>"}) {
+    Add(&vocabulary, token, TokenType::kControl);
+  }
+  vocabulary.eos = 256;
+  EXPECT_EQ(Make(vocabulary)->EndOfGenerationIds(), (Ids{256}));
+  Add(&vocabulary, "[gMASK]", TokenType::kControl);
+  EXPECT_EQ(Make(vocabulary)->EndOfGenerationIds(), (Ids{256, 257, 258}));
+}
+
 TEST(TokenizerTest, HarmonyGoesOnAfterAMessage) {
   Vocabulary vocabulary = Bpe({});
   for (const char* token : {"<|end|>", "<|return|>", "<|call|>", "<|channel|>"}) {

@@ -31,6 +31,30 @@ _QWEN2_REGEX = _LLAMA3_REGEX.replace(r"\p{N}{1,3}", r"\p{N}")
 # against a text whose white space is all U+000B, so what of it lies in the class does not count.
 _DEEPSEEK_CJK = "(?:(?!\\s)[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FF])+"
 
+# Published with \\d and \\b, which are Unicode's there and ASCII's in llama.cpp.
+_SUPERBPE_GROUPS = r"(?=([0-9]{3})+(?![0-9]))"
+_TINY_AYA_GROUPS = r"[0-9]{1,3}(?=(?:[0-9]{3})*(?<=[0-9])(?![0-9A-Za-z_]))"
+_CAPITALS = r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}"
+_SMALLS = r"\p{Ll}\p{Lm}\p{Lo}\p{M}"
+
+
+def cased(capitals, smalls, contractions, numbers, rest):
+    """Words that end where small letters are followed by a capital."""
+    before = r"[^\r\n\p{L}\p{N}]?"
+    return (f"{before}[{capitals}]*[{smalls}]+{contractions}|{before}[{capitals}]+[{smalls}]*"
+            f"{contractions}|{numbers}| ?[^\\s\\p{{L}}\\p{{N}}]+[{rest}]*"
+            r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+_GPT4O_REGEX = cased(_CAPITALS, _SMALLS, _CONTRACTIONS + "?", r"\p{N}{1,3}", r"\r\n/")
+_NO_HAN = r"&&[^\p{Han}]"
+_KIMI_REGEX = r"[\p{Han}]+|" + cased(_CAPITALS + _NO_HAN, _SMALLS + _NO_HAN, _CONTRACTIONS + "?",
+                                     r"\p{N}{1,3}", r"\r\n")
+_DEEPSEEK_V3 = sequence(
+    split(r"\p{N}{1,3}"), split("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"),
+    split(r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+          r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"), BYTES)
+
 BPE = {
     "llama-bpe": sequence(split(_LLAMA3_REGEX), BYTES),
     "qwen2": sequence(split(_QWEN2_REGEX), BYTES),
@@ -42,9 +66,18 @@ BPE = {
     "gpt-2": GPT2,
     "deepseek-coder": sequence(split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"),
                                split(_DEEPSEEK_CJK), DIGITS, BYTES),
+    "stablelm2": sequence(split(_QWEN2_REGEX), BYTES),
+    "glm4": sequence(split(_LLAMA3_REGEX), BYTES),
+    "tekken": sequence(split(cased(_CAPITALS, _SMALLS, "", r"\p{N}", r"\r\n/")), BYTES),
+    "gpt-4o": sequence(split(_GPT4O_REGEX), BYTES),
+    "tiny_aya": sequence(split(_TINY_AYA_GROUPS), split(_GPT4O_REGEX), BYTES),
+    "kimi-k2": sequence(split(_KIMI_REGEX), BYTES),
+    "superbpe": sequence(split(r"\p{N}+"), split(_SUPERBPE_GROUPS), BYTES),
+    "deepseek-v3": _DEEPSEEK_V3,
+    "hunyuan-dense": _DEEPSEEK_V3,
     # Nobody's tokenizer.json: llama.cpp's own rule for files that name none.
     "default": sequence(split(r"[\p{P}\$\+<=>\^~\|]+"), split(_GPT2_REGEX), split(r"\p{N}+"),
                         split(r"[0-9][0-9][0-9]"), BYTES),
 }
 # A piece that is a token as it stands is not put together from merges.
-IGNORES_MERGES = {"llama-bpe"}
+IGNORES_MERGES = {"llama-bpe", "glm4", "tekken"}

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """End-to-end tests: the built coordinator and worker as a person runs them.
 
-    bazel build //coordinator //worker //tools:make_model //tools:quantize
+    bazel build //coordinator //worker //tools:make_model //tools:quantize \\
+        //tests:render_conversations
     tests/e2e/run.py [-k PATTERN] [--results FILE]
 
 Needs Python's standard library alone; what tests/fetch-oracles fetches to compare tokenizers with.
