@@ -1,6 +1,7 @@
 #include "engine/kernels/matmul.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "engine/base/check.h"
@@ -16,6 +17,8 @@ constexpr int64_t kTaskWeightBytes = 32 << 10;
 constexpr int64_t kRowBlockBytes = 192 << 10;
 // A multiple of every column tile of the kernels, so that only the last block has a remainder.
 constexpr int64_t kRowBlockMultiple = 12;
+// Products in one run of the pool: more would hardly gain anything.
+constexpr size_t kMaxTargets = 64;
 
 }  // namespace
 
@@ -46,43 +49,52 @@ bool NeedsQuantizedInput(const PackedMatrix& matrix) { return !IsFloatFormat(mat
 
 void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, const MatMulInput& x,
             float* out, int64_t out_stride) {
-  const MatMulTarget target = {&w, out, out_stride};
+  const MatMulTarget target = {&w, out, out_stride, 0, x.rows()};
   MatMul(kernels, pool, absl::MakeConstSpan(&target, 1), x);
 }
 
 void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
             const MatMulInput& x) {
+  if (targets.size() > kMaxTargets) {
+    MatMul(kernels, pool, targets.subspan(0, kMaxTargets), x);
+    return MatMul(kernels, pool, targets.subspan(kMaxTargets), x);
+  }
   const int64_t row_bytes = x.columns() * (x.quantized().blocks != nullptr ? 1 : 4);
   const int64_t row_block = std::max(
       kRowBlockMultiple, kRowBlockBytes / row_bytes / kRowBlockMultiple * kRowBlockMultiple);
-  const int64_t row_blocks = (x.rows() + row_block - 1) / row_block;
-  // Pieces of each matrix, one after the other, each for all row blocks.
+  // Pieces of each matrix, one after the other, each for all its row blocks.
   struct Pieces {
-    int64_t first_task;
+    int64_t end_task;
     int64_t groups;  // in a piece
+    int64_t row_blocks;
   };
-  constexpr int kMaxTargets = 8;
-  CHECK(targets.size() <= kMaxTargets);
-  Pieces pieces[kMaxTargets];
+  std::array<Pieces, kMaxTargets> pieces;
   int64_t task_count = 0;
   for (size_t i = 0; i < targets.size(); ++i) {
-    const PackedMatrix& w = *targets[i].w;
-    CHECK(w.columns() == x.columns() && targets[i].stride >= w.rows());
+    const MatMulTarget& target = targets[i];
+    const PackedMatrix& w = *target.w;
+    CHECK(w.columns() == x.columns() && target.stride >= w.rows());
+    CHECK(target.first_row >= 0 && target.first_row + target.row_count <= x.rows());
     CHECK(!NeedsQuantizedInput(w) || x.quantized().blocks != nullptr);
-    pieces[i].first_task = task_count;
-    pieces[i].groups = std::max<int64_t>(2, kTaskWeightBytes / w.group_bytes() / 2 * 2);
-    task_count += (w.group_count() + pieces[i].groups - 1) / pieces[i].groups * row_blocks;
+    Pieces& mine = pieces[i];
+    mine.groups = std::max<int64_t>(2, kTaskWeightBytes / w.group_bytes() / 2 * 2);
+    mine.row_blocks = (target.row_count + row_block - 1) / row_block;
+    task_count += (w.group_count() + mine.groups - 1) / mine.groups * mine.row_blocks;
+    mine.end_task = task_count;
   }
   pool.Run(task_count, [&](int64_t task, int) {
-    size_t i = targets.size() - 1;
-    while (task < pieces[i].first_task) --i;
+    const auto is_before = [](int64_t t, const Pieces& p) { return t < p.end_task; };
+    const auto mine =
+        std::upper_bound(pieces.begin(), pieces.begin() + targets.size(), task, is_before);
+    const size_t i = mine - pieces.begin();
     const PackedMatrix& w = *targets[i].w;
-    const int64_t local = task - pieces[i].first_task;
-    const int64_t first_group = local / row_blocks * pieces[i].groups;
-    const int64_t group_count = std::min(pieces[i].groups, w.group_count() - first_group);
-    const int64_t first_row = local % row_blocks * row_block;
-    const MatMulRows rows = {x.floats(), &x.quantized(), x.columns(), first_row,
-                             std::min(row_block, x.rows() - first_row)};
+    const int64_t local = task - (i == 0 ? 0 : pieces[i - 1].end_task);
+    const int64_t first_group = local / mine->row_blocks * mine->groups;
+    const int64_t group_count = std::min(mine->groups, w.group_count() - first_group);
+    const int64_t first_row = local % mine->row_blocks * row_block;
+    const MatMulRows rows = {x.floats(), &x.quantized(), x.columns(),
+                             targets[i].first_row + first_row,
+                             std::min(row_block, targets[i].row_count - first_row)};
     float* out = targets[i].out + first_row * targets[i].stride + first_group * kRowGroup;
     const MatMulFunction multiply = kernels.matmul[static_cast<int>(w.format())];
     const int64_t ragged = w.rows() % kRowGroup;

@@ -42,14 +42,18 @@ bool NeedsQuantizedInput(const PackedMatrix& matrix);
 void MatMul(const Kernels& kernels, ThreadPool& pool, const PackedMatrix& w, const MatMulInput& x,
             float* out, int64_t out_stride);
 
-// Several products of one input (q, k and v; gate and up) in one run of the pool: each start and
-// end of a run costs microseconds, which a decode step pays hundreds of times.
+// One of several products in one run of the pool: each start and end of a run costs microseconds,
+// which a decode step pays hundreds of times.
 struct MatMulTarget {
   const PackedMatrix* w;
   float* out;
   int64_t stride;  // floats between rows of out
+  // Rows of the input that meet the matrix; the first one's result is at `out`.
+  int64_t first_row;
+  int64_t row_count;
 };
-// At most 8 targets.
+// For q, k and v or gate and up, which share all rows; and for experts and heads, which have some
+// each.
 void MatMul(const Kernels& kernels, ThreadPool& pool, absl::Span<const MatMulTarget> targets,
             const MatMulInput& x);
 

@@ -29,7 +29,8 @@ RowSizes LargestRows(const ModelSpec& spec) {
     Raise(int64_t{layer.kv_head_count} * spec.key_size, &sizes.key);
     Raise(int64_t{layer.kv_head_count} * spec.value_size, &sizes.value);
     Raise(heads * spec.value_size, &sizes.attended);
-    Raise(layer.experts[0].up.weight.rows, &sizes.feed_forward);
+    const int64_t used = layer.router.empty() ? 1 : spec.expert_used_count;
+    Raise(used * layer.experts[0].up.weight.rows, &sizes.feed_forward);
     Raise(layer.shared_expert.up.weight.rows, &sizes.feed_forward);
     if (!layer.shared_expert.up.empty()) sizes.shared = spec.width;
     if (layer.latent.empty()) continue;
@@ -199,7 +200,7 @@ void LayerRunner::Project(const float* x, int64_t rows, absl::Span<const Project
   CHECK(projections.size() <= kMaxTargets);
   for (size_t i = 0; i < projections.size(); ++i) {
     const PackedMatrix& w = projections[i].linear->weight;
-    targets[i] = {&w, projections[i].out, w.rows()};
+    targets[i] = {&w, projections[i].out, w.rows(), 0, rows};
   }
   MatMul(kernels_, pool_, absl::MakeConstSpan(targets, projections.size()), input_);
   for (const Projection& projection : projections) {
@@ -335,12 +336,14 @@ void LayerRunner::ProjectHeads(const std::vector<PackedMatrix>& matrices, const 
                   activations_.by_head + (head * rows + row) * columns);
     }
   });
+  input_.Set(kernels_, pool_, activations_.by_head, count * rows, columns,
+             NeedsQuantizedInput(matrices[0]));
+  targets_.clear();
   for (int64_t head = 0; head < count; ++head) {
-    const PackedMatrix& matrix = matrices[head];
-    input_.Set(kernels_, pool_, activations_.by_head + head * rows * columns, rows, columns,
-               NeedsQuantizedInput(matrix));
-    MatMul(kernels_, pool_, matrix, input_, out + head * (out_row_stride / count), out_row_stride);
+    targets_.push_back({&matrices[head], out + head * (out_row_stride / count), out_row_stride,
+                        head * rows, rows});
   }
+  MatMul(kernels_, pool_, targets_, input_);
 }
 
 // gate[i] = the activation of gate and up; of up alone where there is no gate.
@@ -392,6 +395,36 @@ void LayerRunner::GroupByExpert(const float* x) {
   });
 }
 
+// Each expert's rows of x times its matrices, all experts in one run of the pool.
+void LayerRunner::ProjectExperts(const std::vector<FeedForwardWeights>& experts, const float* x,
+                                 absl::Span<const ExpertProjection> projections) {
+  bool quantize = false;
+  targets_.clear();
+  int64_t first = 0;
+  for (size_t expert = 0; expert < experts.size(); ++expert) {
+    const int64_t count = expert_ends_[expert] - first;
+    if (count == 0) continue;
+    for (const ExpertProjection& projection : projections) {
+      const PackedMatrix& w = (experts[expert].*projection.linear).weight;
+      quantize |= NeedsQuantizedInput(w);
+      targets_.push_back({&w, projection.out + first * w.rows(), w.rows(), first, count});
+    }
+    first += count;
+  }
+  input_.Set(kernels_, pool_, x, first, targets_[0].w->columns(), quantize);
+  MatMul(kernels_, pool_, targets_, input_);
+  for (const ExpertProjection& projection : projections) {
+    if ((experts[0].*projection.linear).bias.empty()) continue;
+    ForRows(step_->row_count, [&](int64_t row) {
+      const int64_t used = spec_.expert_used_count;
+      for (int64_t i = row * used; i < (row + 1) * used; ++i) {
+        const std::vector<float>& bias = (experts[choices_[i].expert].*projection.linear).bias;
+        kernels_.add(projection.out + slots_[i] * bias.size(), bias.data(), bias.size());
+      }
+    });
+  }
+}
+
 // Rows are grouped by expert, so that each expert's weights are read once; a row's sum over its
 // experts runs in the order of choice, from zero, and the shared expert comes last.
 void LayerRunner::MixExperts(const LayerSpec& spec, const LayerWeights& weights, const float* x) {
@@ -410,13 +443,12 @@ void LayerRunner::MixExperts(const LayerSpec& spec, const LayerWeights& weights,
                   absl::MakeSpan(&choices_[row * used], used));
   });
   GroupByExpert(x);
-  int64_t first = 0;
-  for (int64_t expert = 0; expert < experts; ++expert) {
-    const int64_t count = expert_ends_[expert] - first;
-    if (count == 0) continue;
-    FeedForward(weights.experts[expert], a.chosen + first * width, count, a.expert + first * width);
-    first += count;
-  }
+  ProjectExperts(weights.experts, a.chosen,
+                 {{&FeedForwardWeights::gate, a.gate}, {&FeedForwardWeights::up, a.up}});
+  const int64_t size = weights.experts[0].up.weight.rows();
+  ForRows(rows * used,
+          [&](int64_t slot) { Activate(a.gate + slot * size, a.up + slot * size, size, true); });
+  ProjectExperts(weights.experts, a.gate, {{&FeedForwardWeights::down, a.expert}});
   ForRows(rows, [&](int64_t row) {
     float* out = a.projected + row * width;
     std::fill_n(out, width, 0.0f);

@@ -72,8 +72,8 @@ class LayerRunner {
     float* value;       // [kv_heads * value_size]
     float* attended;    // [heads * value_size]
     float* projected;   // [width]: what is added to hidden
-    float* gate;        // [feed_forward_size]
-    float* up;          // [feed_forward_size]
+    float* gate;        // [feed_forward_size], of each expert used
+    float* up;          // the same
     float* router;      // [experts]
     float* chosen;      // [experts used][width]: rows grouped by expert
     float* expert;      // [experts used][width]: their results
@@ -85,6 +85,11 @@ class LayerRunner {
   struct Projection {
     const Linear* linear;
     float* out;  // [rows][linear->weight.rows()]
+  };
+
+  struct ExpertProjection {
+    Linear FeedForwardWeights::*linear;
+    float* out;  // [rows grouped by expert][rows of the matrix]
   };
 
   void LayOutScratch(int64_t rows, uint8_t* base, int64_t* bytes);
@@ -116,6 +121,8 @@ class LayerRunner {
   void FeedForward(const FeedForwardWeights& weights, const float* x, int64_t rows, float* out);
   void MixExperts(const LayerSpec& spec, const LayerWeights& weights, const float* x);
   void GroupByExpert(const float* x);
+  void ProjectExperts(const std::vector<FeedForwardWeights>& experts, const float* x,
+                      absl::Span<const ExpertProjection> projections);
   void AddShared(const LayerWeights& weights, const float* x);
 
   const ModelSpec& spec_;
@@ -131,6 +138,7 @@ class LayerRunner {
   std::vector<int64_t> slots_;         // of the choices, among the rows grouped by expert
   std::vector<int64_t> expert_ends_;   // by expert: where its rows end
   std::vector<AttentionRows> attention_rows_;
+  std::vector<MatMulTarget> targets_;
   MatMulInput input_;
   AttentionScratch attention_scratch_;
 };

@@ -6,6 +6,7 @@ namespace {
 constexpr Architecture kArchitectures[] = {
     {"cohere2", ReadCohere2},
     {"command-r", ReadCommandR},
+    {"deepseek2", ReadDeepSeek2},
     {"ernie4_5", ReadErnie45},
     {"ernie4_5-moe", ReadErnie45Moe},
     {"gemma", ReadGemma},
