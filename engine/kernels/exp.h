@@ -1,5 +1,5 @@
-// exp and tanh in single precision as the numeric contract defines them: plain operations and fused
-// multiply-add in one order, so that every instruction set gives the same bits.
+// exp, tanh and sigmoid in single precision as the numeric contract defines them: plain operations
+// and fused multiply-add in one order, so that every instruction set gives the same bits.
 //
 // exp(x) = 2^n exp(r) with n = round(x / ln 2) and r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2], where
 // ln 2 is split in two floats so that n ln 2 loses nothing; exp(r) by its Taylor polynomial of
@@ -8,8 +8,10 @@
 // NaN.
 //
 // tanh(x) = (1 - e) / (1 + e) with e = exp(-2 |x|), and the sign of x. The error is under 1.2e-7,
-// not relative to the result: soft caps and GELU, which it is for, add it to 1 or multiply it by a
-// constant. -0 gives 0, NaN gives NaN.
+// not relative to the result: soft caps, which it is for, multiply it by a constant. -0 gives 0,
+// NaN gives NaN.
+//
+// sigmoid(x) = 1 / (1 + exp(-x)).
 #ifndef BATON_ENGINE_KERNELS_EXP_H_
 #define BATON_ENGINE_KERNELS_EXP_H_
 

@@ -59,5 +59,15 @@ TEST(TanhFloatTest, BitsAreFixed) {
   EXPECT_EQ(std::bit_cast<uint32_t>(TanhFloat(-1.75f)), 0xbf70fdfdu);
 }
 
+TEST(SigmoidFloatTest, IsNearTheExactOne) {
+  for (float x = -80; x < 80; x += 0.00917f) {
+    const double exact = 1 / (1 + std::exp(-static_cast<double>(x)));
+    EXPECT_NEAR(SigmoidFloat(x), exact, 2e-7 * exact);
+  }
+  EXPECT_EQ(SigmoidFloat(-100), 0.0f);
+  EXPECT_EQ(SigmoidFloat(std::numeric_limits<float>::infinity()), 1.0f);
+  EXPECT_TRUE(std::isnan(SigmoidFloat(std::numeric_limits<float>::quiet_NaN())));
+}
+
 }  // namespace
 }  // namespace baton

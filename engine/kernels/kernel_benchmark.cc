@@ -39,15 +39,21 @@ void AddElementwise(const Kernels& kernels) {
   Add("rms_norm", kernels, 3 * kWidth * 4, [](const Kernels& k, float* x, const float* weight) {
     k.rms_norm(x, weight, 1e-5f, kWidth, x);
   });
+  Add("layer_norm", kernels, 4 * kWidth * 4, [](const Kernels& k, float* x, const float* weight) {
+    static std::vector<float> out(kWidth);
+    k.layer_norm(x, weight, weight, 1e-5f, kWidth, out.data());
+  });
   Add("quantize_row", kernels, kWidth * 4 + kWidth, [](const Kernels& k, float* x, const float*) {
     static QuantizedBlock blocks[kWidth / kActivationBlock];
     k.quantize_row(x, {blocks, kWidth / kActivationBlock}, 0);
   });
-  Add("silu_multiply", kernels, 3 * kFeedForward * 4,
-      [](const Kernels& k, float* x, const float* up) {
-        static std::vector<float> out(kFeedForward);
-        k.silu_multiply(x, up, kFeedForward, out.data());
-      });
+  for (const bool gelu : {false, true}) {
+    Add(gelu ? "gelu_multiply" : "silu_multiply", kernels, 3 * kFeedForward * 4,
+        [gelu](const Kernels& k, float* x, const float* up) {
+          static std::vector<float> out(kFeedForward);
+          (gelu ? k.gelu_multiply : k.silu_multiply)(x, up, kFeedForward, out.data());
+        });
+  }
   Add("add", kernels, 3 * kWidth * 4,
       [](const Kernels& k, float* x, const float* y) { k.add(x, y, kWidth); });
   Add("to_half", kernels, kWidth * 6, [](const Kernels& k, float* x, const float*) {

@@ -68,141 +68,176 @@ testing::AssertionResult SameBits(const std::vector<float>& a, const std::vector
   return testing::AssertionSuccess();
 }
 
-TEST_F(KernelsTest, Elementwise) {
-  for (const Kernels* fast : FastKernels()) {
-    for (int64_t n : {1, 2, 15, 16, 17, 64, 100, 576}) {
-      const std::vector<float> x = Floats(n, 30), y = Floats(n), weight = Floats(n);
-      const auto compare = [&](const auto& run, int64_t size) {
-        std::vector<float> expected(size), actual(size);
-        run(scalar_, expected.data());
-        run(*fast, actual.data());
-        EXPECT_TRUE(SameBits(expected, actual)) << IsaName(fast->isa) << " n " << n;
-      };
-      compare(
-          [&](const Kernels& k, float* out) { k.rms_norm(x.data(), weight.data(), 1e-5f, n, out); },
-          n);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(x.begin(), x.end(), out);
-            k.add(out, y.data(), n);
-          },
-          n);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(x.begin(), x.end(), out);
-            k.add_scaled(out, y.data(), 0.37f, n);
-          },
-          n);
-      compare([&](const Kernels& k, float* out) { k.silu_multiply(x.data(), y.data(), n, out); },
-              n);
-      for (const float* bias : {static_cast<const float*>(nullptr), y.data()}) {
-        compare([&](const Kernels& k,
-                    float* out) { k.layer_norm(x.data(), y.data(), bias, 1e-5f, n, out); },
-                n);
+// Kernels that put out[i] for i < n, of x or of x and y; x may be out.
+struct Pointwise {
+  const char* name;
+  bool uses_y;
+  void (*run)(const Kernels& k, const float* x, const float* y, int64_t n, float* out);
+};
+
+template <void (*Kernels::*kMember)(const float*, const float*, int64_t, float*)>
+void RunOfTwo(const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+  (k.*kMember)(x, y, n, out);
+}
+
+const Pointwise kActivations[] = {
+    {"silu_multiply", true, RunOfTwo<&Kernels::silu_multiply>},
+    {"gelu_multiply", true, RunOfTwo<&Kernels::gelu_multiply>},
+    {"swiglu_clamped_multiply", true, RunOfTwo<&Kernels::swiglu_clamped_multiply>},
+    {"gelu", false,
+     [](const Kernels& k, const float* x, const float* /*y*/, int64_t n, float* out) {
+       k.gelu(x, n, out);
+     }},
+};
+
+const Pointwise kOtherPointwise[] = {
+    {"rms_norm", true,
+     [](const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+       k.rms_norm(x, y, 1e-5f, n, out);
+     }},
+    {"layer_norm", true,
+     [](const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+       k.layer_norm(x, y, nullptr, 1e-5f, n, out);
+     }},
+    {"layer_norm with bias", true,
+     [](const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+       k.layer_norm(x, y, y, 1e-5f, n, out);
+     }},
+    {"add", true,
+     [](const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+       std::copy(x, x + n, out);
+       k.add(out, y, n);
+     }},
+    {"add_scaled", true,
+     [](const Kernels& k, const float* x, const float* y, int64_t n, float* out) {
+       std::copy(x, x + n, out);
+       k.add_scaled(out, y, 0.37f, n);
+     }},
+    {"scale", false,
+     [](const Kernels& k, const float* x, const float* /*y*/, int64_t n, float* out) {
+       std::copy(x, x + n, out);
+       k.scale(out, 0.37f, n);
+     }},
+    {"soft_cap", false,
+     [](const Kernels& k, const float* x, const float* /*y*/, int64_t n, float* out) {
+       std::copy(x, x + n, out);
+       k.soft_cap(out, 15, n);
+     }},
+};
+
+std::vector<Pointwise> AllPointwise() {
+  std::vector<Pointwise> all(std::begin(kActivations), std::end(kActivations));
+  all.insert(all.end(), std::begin(kOtherPointwise), std::end(kOtherPointwise));
+  return all;
+}
+
+TEST_F(KernelsTest, Pointwise) {
+  std::vector<int64_t> sizes = {1, 2, 15, 16, 17, 64, 100, 576};
+  for (int i = 0; i < 8; ++i) sizes.push_back(1 + random_() % 1000);
+  for (const int64_t n : sizes) {
+    const std::vector<float> x = Floats(n, 30), y = Floats(n, 10);
+    for (const Pointwise& kernel : AllPointwise()) {
+      std::vector<float> expected(n + kLanes, -1.0f);
+      kernel.run(scalar_, x.data(), y.data(), n, expected.data());
+      EXPECT_EQ(expected[n], -1.0f) << kernel.name << " wrote beyond the last element";
+      for (const Kernels* fast : FastKernels()) {
+        std::vector<float> actual(n + kLanes, -1.0f);
+        kernel.run(*fast, x.data(), y.data(), n, actual.data());
+        EXPECT_TRUE(SameBits(expected, actual))
+            << kernel.name << " " << IsaName(fast->isa) << " n " << n;
+        std::copy(x.begin(), x.end(), actual.begin());
+        kernel.run(*fast, actual.data(), y.data(), n, actual.data());
+        EXPECT_TRUE(SameBits(expected, actual)) << kernel.name << " in place";
       }
-      compare([&](const Kernels& k, float* out) { k.gelu_multiply(x.data(), y.data(), n, out); },
-              n);
-      compare([&](const Kernels& k, float* out) { k.gelu(x.data(), n, out); }, n);
-      compare([&](const Kernels& k,
-                  float* out) { k.swiglu_clamped_multiply(x.data(), y.data(), n, out); },
-              n);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(x.begin(), x.end(), out);
-            k.scale(out, 0.37f, n);
-          },
-          n);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(x.begin(), x.end(), out);
-            k.soft_cap(out, 2.5f, n);
-          },
-          n);
-      const std::vector<float> pairs = Floats(2 * n), sine = Floats(n, 1), cosine = Floats(n, 1);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(pairs.begin(), pairs.end(), out);
-            k.rope_adjacent(out, cosine.data(), sine.data(), n);
-          },
-          2 * n);
-      compare(
-          [&](const Kernels& k, float* out) {
-            std::copy(pairs.begin(), pairs.end(), out);
-            k.rope_halves(out, cosine.data(), sine.data(), n);
-          },
-          2 * n);
     }
   }
 }
 
-TEST_F(KernelsTest, SiluAtTheEndsOfItsRange) {
-  const float infinity = std::numeric_limits<float>::infinity();
-  const std::vector<float> x = {0.0f, -0.0f, 1e-30f, 87.5f,    -87.5f, 200,
-                                -200, 1e30f, -1e30f, infinity, 88.0f,  -88.3f};
-  const std::vector<float> ones(x.size(), 1.0f);
-  std::vector<float> expected(x.size()), actual(x.size());
-  scalar_.silu_multiply(x.data(), ones.data(), x.size(), expected.data());
-  EXPECT_EQ(expected[5], 200.0f);
-  EXPECT_EQ(expected[6], 0.0f);
+TEST_F(KernelsTest, Rope) {
   for (const Kernels* fast : FastKernels()) {
-    fast->silu_multiply(x.data(), ones.data(), x.size(), actual.data());
-    EXPECT_TRUE(SameBits(expected, actual));
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    fast->silu_multiply(&nan, ones.data(), 1, actual.data());
-    EXPECT_TRUE(std::isnan(actual[0]));
+    for (const auto rope : {&Kernels::rope_adjacent, &Kernels::rope_halves}) {
+      for (const int64_t pairs : {1, 2, 15, 16, 17, 64, 100, 576}) {
+        const std::vector<float> sine = Floats(pairs, 1), cosine = Floats(pairs, 1);
+        std::vector<float> expected = Floats(2 * pairs + kLanes), actual = expected;
+        (scalar_.*rope)(expected.data(), cosine.data(), sine.data(), pairs);
+        (fast->*rope)(actual.data(), cosine.data(), sine.data(), pairs);
+        EXPECT_TRUE(SameBits(expected, actual)) << IsaName(fast->isa) << " pairs " << pairs;
+      }
+    }
   }
 }
 
-TEST_F(KernelsTest, LayerNormHasTheMeanAndVarianceOfItsWeights) {
-  constexpr int64_t kSize = 100;
-  const std::vector<float> x = Floats(kSize, 3), ones(kSize, 1.0f), twos(kSize, 2.0f);
-  std::vector<float> out(kSize);
-  scalar_.layer_norm(x.data(), ones.data(), twos.data(), 0.0f, kSize, out.data());
-  double sum = 0, squares = 0;
-  for (const float value : out) {
-    sum += value;
-    squares += (value - 2.0) * (value - 2.0);
-  }
-  EXPECT_NEAR(sum / kSize, 2.0, 1e-5);
-  EXPECT_NEAR(squares / kSize, 1.0, 1e-4);
-}
-
-// Values of the published formulas, in double.
-TEST_F(KernelsTest, ActivationsHaveTheirPublishedValues) {
-  const std::vector<float> x = {-9.0f, -3.0f, -1.0f, -0.1f, 0.0f, 0.1f, 1.0f, 3.0f, 9.0f};
-  const std::vector<float> up = {0.5f, -20.0f, 20.0f, 1.0f, -1.0f, 2.0f, -7.5f, 7.0f, 0.25f};
-  const int64_t n = static_cast<int64_t>(x.size());
-  std::vector<float> gelu(n), gated(n), swiglu(n), capped = x;
-  scalar_.gelu(x.data(), n, gelu.data());
-  scalar_.gelu_multiply(x.data(), up.data(), n, gated.data());
-  scalar_.swiglu_clamped_multiply(x.data(), up.data(), n, swiglu.data());
-  scalar_.soft_cap(capped.data(), 2.0f, n);
-  for (int64_t i = 0; i < n; ++i) {
-    const double v = x[i];
-    const double expected =
-        v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
-    EXPECT_NEAR(gelu[i], expected, 1e-6) << v;
-    EXPECT_NEAR(gated[i], expected * up[i], 2e-5) << v;
-    const double gate = std::min(v, 7.0), limited = std::clamp<double>(up[i], -7, 7);
-    EXPECT_NEAR(swiglu[i], gate / (1 + std::exp(-1.702 * gate)) * (limited + 1), 1e-5) << v;
-    EXPECT_NEAR(capped[i], 2 * std::tanh(v / 2), 1e-6) << v;
+TEST_F(KernelsTest, ActivationsAtTheEndsOfTheirRange) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> x = {0.0f,  -0.0f,  1e-30f,   87.5f, -87.5f, 200,  -200,
+                                1e30f, -1e30f, infinity, 88.0f, -88.3f, 7.0f, 6.9999995f};
+  const std::vector<float> ones(x.size(), 1.0f);
+  for (const Pointwise& kernel : kActivations) {
+    const bool is_clamped = kernel.name == std::string("swiglu_clamped_multiply");
+    std::vector<float> expected(x.size()), actual(x.size());
+    kernel.run(scalar_, x.data(), ones.data(), x.size(), expected.data());
+    EXPECT_EQ(expected[0], 0.0f);
+    EXPECT_NEAR(expected[5], is_clamped ? 14.0f : 200.0f, 1e-4);
+    EXPECT_EQ(expected[6], 0.0f);
+    for (const Kernels* fast : FastKernels()) {
+      kernel.run(*fast, x.data(), ones.data(), x.size(), actual.data());
+      EXPECT_TRUE(SameBits(expected, actual)) << kernel.name << " " << IsaName(fast->isa);
+    }
   }
 }
 
-TEST_F(KernelsTest, ANanIsNeverHidden) {
-  const float nan = std::numeric_limits<float>::quiet_NaN(), one = 1.0f;
+TEST_F(KernelsTest, NoNanIsHidden) {
   std::vector<const Kernels*> all = FastKernels();
   all.push_back(&scalar_);
-  for (const Kernels* k : all) {
-    float out[6];
-    k->layer_norm(&nan, &one, nullptr, 1e-5f, 1, &out[0]);
-    k->gelu(&nan, 1, &out[1]);
-    k->gelu_multiply(&one, &nan, 1, &out[2]);
-    k->swiglu_clamped_multiply(&nan, &one, 1, &out[3]);
-    k->swiglu_clamped_multiply(&one, &nan, 1, &out[4]);
-    out[5] = nan;
-    k->soft_cap(&out[5], 30.0f, 1);
-    for (int i = 0; i < 6; ++i) EXPECT_TRUE(std::isnan(out[i])) << IsaName(k->isa) << " " << i;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const int64_t n = 19;
+  for (const Kernels* kernels : all) {
+    for (const Pointwise& kernel : AllPointwise()) {
+      for (const auto& [in_y, at] :
+           {std::pair(false, 0), {false, 5}, {false, 18}, {true, 3}, {true, 17}}) {
+        if (in_y && !kernel.uses_y) continue;
+        std::vector<float> x = Floats(n), y = Floats(n), out(n);
+        std::vector<float>& input = in_y ? y : x;
+        input[at] = nan;
+        kernel.run(*kernels, x.data(), y.data(), n, out.data());
+        EXPECT_TRUE(std::isnan(out[at])) << kernel.name << " " << IsaName(kernels->isa);
+      }
+    }
+  }
+}
+
+// Against double, so that scalar and fast can't be wrong alike.
+TEST_F(KernelsTest, ActivationsAreWhatTheyAreCalled) {
+  const int64_t n = 2000;
+  const std::vector<float> gate = Floats(n, 12), up = Floats(n, 12);
+  std::vector<float> gelu(n), gelu_multiply(n), swiglu(n), capped = gate;
+  scalar_.gelu(gate.data(), n, gelu.data());
+  scalar_.gelu_multiply(gate.data(), up.data(), n, gelu_multiply.data());
+  scalar_.swiglu_clamped_multiply(gate.data(), up.data(), n, swiglu.data());
+  scalar_.soft_cap(capped.data(), 5, n);
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = gate[i], y = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+    const double exact = 0.5 * x * (1 + std::tanh(y));
+    EXPECT_NEAR(gelu[i], exact, 1e-6 * (1 + std::abs(exact))) << x;
+    EXPECT_NEAR(gelu_multiply[i], exact * up[i], 1e-6 * (1 + std::abs(exact * up[i]))) << x;
+    const double g = std::min(x, 7.0), u = std::clamp<double>(up[i], -7, 7);
+    const double gated = g / (1 + std::exp(-1.702 * g)) * (u + 1);
+    EXPECT_NEAR(swiglu[i], gated, 1e-6 * (1 + std::abs(gated))) << x;
+    EXPECT_NEAR(capped[i], 5 * std::tanh(x / 5), 2e-6) << x;
+  }
+}
+
+TEST_F(KernelsTest, LayerNormHasMeanAndVariance) {
+  const int64_t n = 500;
+  const std::vector<float> weight = Floats(n), bias = Floats(n);
+  std::vector<float> x = Floats(n), out(n);
+  for (float& v : x) v += 100;
+  scalar_.layer_norm(x.data(), weight.data(), bias.data(), 1e-3f, n, out.data());
+  double mean = 0, variance = 0;
+  for (const float v : x) mean += v / static_cast<double>(n);
+  for (const float v : x) variance += (v - mean) * (v - mean) / n;
+  for (int64_t i = 0; i < n; ++i) {
+    EXPECT_NEAR(out[i], (x[i] - mean) / std::sqrt(variance + 1e-3) * weight[i] + bias[i], 1e-4);
   }
 }
 

@@ -79,15 +79,13 @@ void AddScaled(float* x, const float* y, float scale, int64_t n) {
   for (int64_t i = 0; i < n; ++i) x[i] = std::fma(scale, y[i], x[i]);
 }
 
-void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + ExpFloat(-gate[i])) * up[i];
-}
-
 namespace {
 
+// x sigmoid(y)
+float TimesSigmoid(float x, float y) { return x / (1.0f + ExpFloat(-y)); }
+
 float GeluOf(float x) {
-  const float inner = x * kGeluSlope * std::fma(kGeluCubic, x * x, 1.0f);
-  return 0.5f * x * (1.0f + TanhFloat(inner));
+  return TimesSigmoid(x, 2 * kGeluSlope * x * std::fma(kGeluCubic, x * x, 1.0f));
 }
 
 // A NaN stays one.
@@ -95,6 +93,10 @@ float AtMost(float x, float limit) { return limit < x ? limit : x; }
 float AtLeast(float x, float limit) { return x < limit ? limit : x; }
 
 }  // namespace
+
+void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = TimesSigmoid(gate[i], gate[i]) * up[i];
+}
 
 void GeluMultiply(const float* gate, const float* up, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = GeluOf(gate[i]) * up[i];
@@ -108,7 +110,7 @@ void SwigluClampedMultiply(const float* gate, const float* up, int64_t n, float*
   for (int64_t i = 0; i < n; ++i) {
     const float g = AtMost(gate[i], kClampedSwigluLimit);
     const float u = AtLeast(AtMost(up[i], kClampedSwigluLimit), -kClampedSwigluLimit);
-    out[i] = g / (1.0f + ExpFloat(-(kClampedSwigluSlope * g))) * (u + 1.0f);
+    out[i] = TimesSigmoid(g, kClampedSwigluSlope * g) * (u + 1.0f);
   }
 }
 

@@ -238,12 +238,9 @@ class TileAttention {
   }
 
   void CapScores() {
-    const F32x16 cap = Set1(tile_.soft_cap);
+    const int first = first_group_ * kLanes, end = end_group_ * kLanes;
     for (int i = first_query_; i < end_query_; ++i) {
-      float* scores = p_ + i * kAttentionBlock;
-      for (int at = first_group_ * kLanes; at < end_group_ * kLanes; at += kLanes) {
-        Store(scores + at, Mul(cap, Tanh(Div(Load(scores + at), cap))));
-      }
+      SoftCap(p_ + i * kAttentionBlock + first, tile_.soft_cap, end - first);
     }
   }
 

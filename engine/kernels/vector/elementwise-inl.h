@@ -117,58 +117,58 @@ inline void AddScaled(float* x, const float* y, float scale, int64_t n) {
   });
 }
 
-inline void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
-  const F32x16 one = Set1(1.0f);
+// out[i] = function(x[i]) for vectors x[i].
+template <typename Function>
+inline void Apply(const float* x, int64_t n, float* out, const Function& function) {
   ForEachVector(n, [&](int64_t i, int64_t count) {
-    const F32x16 g = LoadUpTo(gate + i, count);
-    const F32x16 silu = Div(g, Add(one, Exp(Negate(g))));
-    StoreUpTo(out + i, Mul(silu, LoadUpTo(up + i, count)), count);
+    StoreUpTo(out + i, function(LoadUpTo(x + i, count)), count);
+  });
+}
+// out[i] = function(x[i], y[i])
+template <typename Function>
+inline void Apply(const float* x, const float* y, int64_t n, float* out, const Function& function) {
+  ForEachVector(n, [&](int64_t i, int64_t count) {
+    StoreUpTo(out + i, function(LoadUpTo(x + i, count), LoadUpTo(y + i, count)), count);
   });
 }
 
+// x sigmoid(y)
+inline F32x16 TimesSigmoid(F32x16 x, F32x16 y) { return Div(x, Add(Set1(1.0f), Exp(Negate(y)))); }
+
 inline F32x16 GeluOf(F32x16 x) {
-  const F32x16 one = Set1(1.0f);
-  const F32x16 inner = Mul(Mul(x, Set1(kGeluSlope)), Fma(Set1(kGeluCubic), Mul(x, x), one));
-  return Mul(Mul(Set1(0.5f), x), Add(one, Tanh(inner)));
+  const F32x16 factor = Fma(Set1(kGeluCubic), Mul(x, x), Set1(1.0f));
+  return TimesSigmoid(x, Mul(Mul(Set1(2 * kGeluSlope), x), factor));
+}
+
+inline void SiluMultiply(const float* gate, const float* up, int64_t n, float* out) {
+  Apply(gate, up, n, out, [](F32x16 g, F32x16 u) { return Mul(TimesSigmoid(g, g), u); });
 }
 
 inline void GeluMultiply(const float* gate, const float* up, int64_t n, float* out) {
-  ForEachVector(n, [&](int64_t i, int64_t count) {
-    StoreUpTo(out + i, Mul(GeluOf(LoadUpTo(gate + i, count)), LoadUpTo(up + i, count)), count);
-  });
+  Apply(gate, up, n, out, [](F32x16 g, F32x16 u) { return Mul(GeluOf(g), u); });
 }
 
 inline void Gelu(const float* x, int64_t n, float* out) {
-  ForEachVector(n, [&](int64_t i, int64_t count) {
-    StoreUpTo(out + i, GeluOf(LoadUpTo(x + i, count)), count);
-  });
+  Apply(x, n, out, [](F32x16 v) { return GeluOf(v); });
 }
 
 inline void SwigluClampedMultiply(const float* gate, const float* up, int64_t n, float* out) {
   const F32x16 one = Set1(1.0f), limit = Set1(kClampedSwigluLimit);
   const F32x16 lowest = Negate(limit), slope = Set1(kClampedSwigluSlope);
-  ForEachVector(n, [&](int64_t i, int64_t count) {
-    F32x16 g = LoadUpTo(gate + i, count), u = LoadUpTo(up + i, count);
+  Apply(gate, up, n, out, [&](F32x16 g, F32x16 u) {
     g = SelectBelow(limit, g, limit, g);
     u = SelectBelow(limit, u, limit, u);
     u = SelectBelow(u, lowest, lowest, u);
-    const F32x16 swish = Div(g, Add(one, Exp(Negate(Mul(slope, g)))));
-    StoreUpTo(out + i, Mul(swish, Add(u, one)), count);
+    return Mul(TimesSigmoid(g, Mul(slope, g)), Add(u, one));
   });
 }
 
 inline void Scale(float* x, float factor, int64_t n) {
-  const F32x16 f = Set1(factor);
-  ForEachVector(n, [&](int64_t i, int64_t count) {
-    StoreUpTo(x + i, Mul(LoadUpTo(x + i, count), f), count);
-  });
+  Apply(x, n, x, [f = Set1(factor)](F32x16 v) { return Mul(v, f); });
 }
 
 inline void SoftCap(float* x, float cap, int64_t n) {
-  const F32x16 c = Set1(cap);
-  ForEachVector(n, [&](int64_t i, int64_t count) {
-    StoreUpTo(x + i, Mul(c, Tanh(Div(LoadUpTo(x + i, count), c))), count);
-  });
+  Apply(x, n, x, [c = Set1(cap)](F32x16 v) { return Mul(c, Tanh(Div(v, c))); });
 }
 
 // (a, b) turned: see the scalar twin.
