@@ -61,6 +61,13 @@ constexpr TurnForm kLlama3Assistant = {"<|start_header_id|>assistant<|end_header
 #define DEEPSEEK_END(think) \
   "{%if add_generation_prompt and not ns.is_tool%}{{'<｜Assistant｜>" think "'}}{%endif%}$"
 
+#define DEEPSEEK_0324_USER                                \
+  "{{'<｜User｜>'+message.content+'<｜Assistant｜>'}}" OR \
+  "{{'<｜User｜>'+content+'<｜Assistant｜>'}}"
+#define DEEPSEEK_0324_END                                                   \
+  "{%if add_generation_prompt and not ns.is_last_user and not ns.is_tool%}" \
+  "{{'<｜Assistant｜>'}}{%endif%}$"
+
 #define PHI3_USER                                                   \
   "{{'<|user|>\n'+message.content+'<|end|>\n'}} || "                \
   "{{'<|user|>\n'+message.content+'<|end|>\n<|assistant|>\n'}} || " \
@@ -84,6 +91,13 @@ constexpr TurnForm kGraniteAssistant = {"<|start_of_role|>assistant<|end_of_role
 constexpr TurnForm kCommandRSystem = {COMMAND_R_SYSTEM, "<|END_OF_TURN_TOKEN|>"};
 constexpr TurnForm kCommandRUser = {"<|START_OF_TURN_TOKEN|><|USER_TOKEN|>",
                                     "<|END_OF_TURN_TOKEN|>", Trim::kBoth};
+
+#define KIMI_DEFAULT \
+  "{%if loop.first and messages[0].role!='system'%}<|im_system|>system<|im_middle|>"
+#define KIMI_END "{%if add_generation_prompt%}<|im_assistant|>assistant<|im_middle|>{%endif%}$"
+constexpr TurnForm kKimiSystem = {"<|im_system|>system<|im_middle|>", "<|im_end|>"};
+constexpr TurnForm kKimiUser = {"<|im_user|>user<|im_middle|>", "<|im_end|>"};
+constexpr TurnForm kKimiAssistant = {"<|im_assistant|>assistant<|im_middle|>", "<|im_end|>"};
 
 #define SMOLLM3_SYSTEM(mode)                                                                   \
   "<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: " mode \
@@ -232,7 +246,11 @@ constexpr ChatFamily kFamilies[] = {
     {.name = "mistral-v7-tekken",
      .marks = {"{{'[INST]'+message.content+'[/INST]'}} || "
                "{{'[INST]'}}{%if message.content is string%}{{message.content}}{%else%}",
-               "'[SYSTEM_PROMPT]'", "{{message.content+eos_token}}{%", "![THINK]"},
+               "'[SYSTEM_PROMPT]'",
+               "{{message.content+eos_token}}{%" OR
+               "{%elif message.role=='assistant'%}{%if message.content is string%}"
+               "{{message.content}}{%else%}{{message.content[0].text}}{%endif%}",
+               "![THINK]"},
      .system = {"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"},
      .default_open = "set default_system_message='",
      .default_close = "[/SYSTEM_PROMPT]",
@@ -520,6 +538,25 @@ constexpr ChatFamily kFamilies[] = {
      .starts_with_bos = true,
      .bos = "<｜begin▁of▁sentence｜>",
      .eos = "<｜end▁of▁sentence｜>"},
+    {.name = "deepseek-r1-0528",
+     .marks = {DEEPSEEK_0324_USER, "{{bos_token}}{{ns.system_prompt}}",
+               "content.split('</think>')[-1]", DEEPSEEK_0324_END},
+     .user = {"<｜User｜>", "<｜Assistant｜>"},
+     .assistant = {"", "<｜end▁of▁sentence｜>"},
+     .thought = {"</think>"},
+     .alternates = true,
+     .starts_with_bos = true,
+     .bos = "<｜begin▁of▁sentence｜>",
+     .eos = "<｜end▁of▁sentence｜>"},
+    {.name = "deepseek-v3-0324",
+     .marks = {DEEPSEEK_0324_USER, "{{bos_token}}{{ns.system_prompt}}", "!</think>",
+               DEEPSEEK_0324_END},
+     .user = {"<｜User｜>", "<｜Assistant｜>"},
+     .assistant = {"", "<｜end▁of▁sentence｜>"},
+     .alternates = true,
+     .starts_with_bos = true,
+     .bos = "<｜begin▁of▁sentence｜>",
+     .eos = "<｜end▁of▁sentence｜>"},
     {.name = "deepseek-r1",
      .marks = {DEEPSEEK_USER, "{{bos_token}}{{ns.system_prompt}}", "content.split('</think>')[-1]",
                DEEPSEEK_END("<think>\n")},
@@ -581,6 +618,23 @@ constexpr ChatFamily kFamilies[] = {
      .starts_with_bos = true,
      .bos = "<｜begin▁of▁sentence｜>",
      .eos = "<|EOT|>"},
+    {.name = "kimi-k2",
+     .marks = {"!<think>", "{%set role_name=message.get('name')or message.role%}",
+               "{%if message.role=='user'%}<|im_user|>{{role_name}}<|im_middle|>", KIMI_END},
+     .system = kKimiSystem,
+     .default_open = KIMI_DEFAULT,
+     .default_close = "<|im_end|>\n",
+     .user = kKimiUser,
+     .assistant = kKimiAssistant,
+     .answer = kKimiAssistant.open},
+    {.name = "moonlight",
+     .marks = {KIMI_DEFAULT "You are a helpful assistant<|im_end|>{%endif%}", KIMI_END, "!<think>"},
+     .system = kKimiSystem,
+     .default_open = KIMI_DEFAULT,
+     .default_close = "<|im_end|>",
+     .user = kKimiUser,
+     .assistant = kKimiAssistant,
+     .answer = kKimiAssistant.open},
     {.name = "olmo2",
      .marks = {"{{'<|system|>\n'+message.content+'\n'}}", "{{'<|user|>\n'+message.content+'\n'}}",
                "{{'<|assistant|>\n'+message.content+eos_token+'\n'}} || "
@@ -642,6 +696,7 @@ const ChatFamily* RecognizeChatFamily(absl::string_view normal_text) {
 std::vector<std::string> ChatFamilyNames() {
   std::vector<std::string> names;
   for (const ChatFamily& family : kFamilies) names.push_back(family.name);
+  std::sort(names.begin(), names.end());
   return names;
 }
 

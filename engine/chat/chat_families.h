@@ -71,7 +71,7 @@ struct ChatFamily {
 const ChatFamily* FindChatFamily(absl::string_view name);
 // `normal_text`: of NormalizeJinja().
 const ChatFamily* RecognizeChatFamily(absl::string_view normal_text);
-std::vector<std::string> ChatFamilyNames();
+std::vector<std::string> ChatFamilyNames();  // sorted
 
 }  // namespace baton
 

@@ -282,6 +282,14 @@ TEST(ChatTemplateTest, Conversations) {
        " Be brief. <｜User｜> Hi\n<｜Assistant｜><think></think>\tHello! <｜end▁of▁"
        "sentence｜><｜User｜>Bye<｜Assistant｜><think></think>",
        "<｜User｜>Hi <｜Assistant｜><think></think>"},
+      {"deepseek-r1-0528",
+       " Be brief. <｜User｜> Hi\n<｜Assistant｜>\tHello! <｜end▁of▁sentence｜><"
+       "｜User｜>Bye<｜Assistant｜>",
+       "<｜User｜>Hi <｜Assistant｜>"},
+      {"deepseek-v3-0324",
+       " Be brief. <｜User｜> Hi\n<｜Assistant｜>\tHello! <｜end▁of▁sentence｜><"
+       "｜User｜>Bye<｜Assistant｜>",
+       "<｜User｜>Hi <｜Assistant｜>"},
       {"deepseek-r1",
        " Be brief. <｜User｜> Hi\n<｜Assistant｜>\tHello! <｜end▁of▁sentence｜><"
        "｜User｜>Bye<｜Assistant｜><think>\n",
@@ -306,6 +314,16 @@ TEST(ChatTemplateTest, Conversations) {
        " Be brief. ### Instruction:\n Hi\n\n### Response:\n\tHello! \n<|EOT|>\n### Instructi"
        "on:\nBye\n### Response:\n",
        "### Instruction:\nHi \n### Response:\n"},
+      {"kimi-k2",
+       "<|im_system|>system<|im_middle|> Be brief. <|im_end|><|im_user|>user<|im_middle|> Hi"
+       "\n<|im_end|><|im_assistant|>assistant<|im_middle|>\tHello! <|im_end|><|im_user|>user"
+       "<|im_middle|>Bye<|im_end|><|im_assistant|>assistant<|im_middle|>",
+       "<|im_user|>user<|im_middle|>Hi <|im_end|><|im_assistant|>assistant<|im_middle|>"},
+      {"moonlight",
+       "<|im_system|>system<|im_middle|> Be brief. <|im_end|><|im_user|>user<|im_middle|> Hi"
+       "\n<|im_end|><|im_assistant|>assistant<|im_middle|>\tHello! <|im_end|><|im_user|>user"
+       "<|im_middle|>Bye<|im_end|><|im_assistant|>assistant<|im_middle|>",
+       "<|im_user|>user<|im_middle|>Hi <|im_end|><|im_assistant|>assistant<|im_middle|>"},
       {"olmo2",
        "<|system|>\n Be brief. \n<|user|>\n Hi\n\n<|assistant|>\n\tHello! <|endoftext|>\n<|u"
        "ser|>\nBye\n<|assistant|>\n",
@@ -355,7 +373,7 @@ TEST(ChatTemplateTest, StrangersAreRefused) {
         absl::StrReplaceAll(kZephyr, {{"eos_token }}\n", "eos_token }}"}})}) {
     const absl::Status status = ChatTemplate::FromTemplateText(text).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << text;
-    EXPECT_TRUE(absl::StrContains(status.message(), "chatml, llama2, mistral-v7")) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "chatml, command-r, command-r7b")) << status;
   }
   const absl::Status status = ChatTemplate::FromName("klingon").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

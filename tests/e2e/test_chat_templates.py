@@ -65,10 +65,13 @@ FAMILIES = {
     "deepseek-ai-DeepSeek-V3.1": "deepseek-v3.1",
     "yujiepan-deepseek-v3-tiny-random": "deepseek-v3",
     "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek-r1",
+    "trl-internal-testing-tiny-DeepseekV3ForCausalLM-0528": "deepseek-r1-0528",
+    "moonshotai-Moonlight-16B-A3B-Instruct": "moonlight",
+    "moonshotai-Kimi-K2-Instruct": "kimi-k2",
     "openai-gpt-oss-120b": "gpt-oss",
     "openai-gpt-oss-safeguard-20b": "gpt-oss-safeguard",
 }
-LEAST_TEMPLATES = 150  # recognised and exact, over all families
+LEAST_TEMPLATES = 160  # recognised and exact, over all families
 
 TALKS = [
     [("user", "Hi")],
