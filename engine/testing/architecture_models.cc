@@ -50,6 +50,16 @@ void Llama(TinyModel& model) {
   AddPlainLayers(model);
 }
 
+// Llama 3.1: frequencies are divided.
+void LlamaFactors(TinyModel& model) {
+  model.SetShape({});
+  model.SetCount("rope.dimension_count", 16);
+  model.SetFloat("rope.freq_base", 500000.0f);
+  model.AddEnds(kTied);
+  model.AddRopeFactors("rope_freqs", 8.0f);
+  AddPlainLayers(model);
+}
+
 void LlamaExperts(TinyModel& model) {
   model.SetShape({});
   model.SetCount("rope.dimension_count", 16);
@@ -115,8 +125,8 @@ void Gemma(TinyModel& model) {
   AddPlainLayers(model);
 }
 
-void Gemma2(TinyModel& model) {
-  model.SetShape({.key_size = 24});
+void Gemma2OfShape(TinyModel& model, const TinyShape& shape) {
+  model.SetShape(shape);
   model.SetCount("attention.sliding_window", kWindow);
   model.SetFloat("attn_logit_softcapping", 6.0f);
   model.SetFloat("final_logit_softcapping", 10.0f);
@@ -131,9 +141,15 @@ void Gemma2(TinyModel& model) {
   });
 }
 
-void Gemma3(TinyModel& model) {
-  // Five layers with a window, one without, and one more.
-  model.SetShape({.layer_count = 7, .kv_head_count = 1, .key_size = 24});
+void Gemma2(TinyModel& model) { Gemma2OfShape(model, {.key_size = 24}); }
+
+// The largest scales its scores by another rule, which its number of layers tells.
+void Gemma2Largest(TinyModel& model) {
+  Gemma2OfShape(model, {.layer_count = 46, .width = 32, .key_size = 16, .feed_forward_size = 32});
+}
+
+void Gemma3OfShape(TinyModel& model, const TinyShape& shape) {
+  model.SetShape(shape);
   model.SetCount("attention.sliding_window", kWindow);
   model.SetFloat("rope.freq_base", 1e6f);
   model.SetText("rope.scaling.type", "linear");
@@ -150,6 +166,18 @@ void Gemma3(TinyModel& model) {
   });
 }
 
+// Five layers with a window, one without, and one more.
+void Gemma3(TinyModel& model) {
+  Gemma3OfShape(model, {.layer_count = 7, .kv_head_count = 1, .key_size = 24});
+}
+
+// As Gemma2Largest.
+void Gemma3Largest(TinyModel& model) {
+  Gemma3OfShape(
+      model,
+      {.layer_count = 62, .width = 32, .key_size = 16, .feed_forward_size = 32, .gain = 1.2f});
+}
+
 void AddPhi3Layers(TinyModel& model) {
   model.ForEachLayer([&](int) {
     model.AddNorm("attn_norm");
@@ -162,6 +190,8 @@ void AddPhi3Layers(TinyModel& model) {
 void Phi3(TinyModel& model) {
   model.SetShape({});
   model.SetCount("rope.dimension_count", 16);
+  model.SetCount("rope.scaling.original_context_length", 512);
+  model.SetCount("attention.sliding_window", kWindow);  // which no reader heeds
   model.AddEnds(kUntied);
   AddPhi3Layers(model);
 }
@@ -203,6 +233,10 @@ void Olmo2Window(TinyModel& model) {
   model.SetShape({.layer_count = 5});
   model.SetFloat("rope.freq_base", 500000.0f);
   model.SetYarn(8.0f, 64);
+  // Nor do readers heed these.
+  model.SetFloat("rope.scaling.yarn_attn_factor", 1.2079f);
+  model.SetFloat("rope.scaling.yarn_beta_fast", 32.0f);
+  model.SetFloat("rope.scaling.yarn_beta_slow", 1.0f);
   model.SetCount("attention.sliding_window", kWindow);
   model.SetFlags("attention.sliding_window_pattern", {true, true, true, false, true});
   model.AddEnds(kUntied);
@@ -222,6 +256,11 @@ void Granite(TinyModel& model) {
   SetGraniteScales(model);
   model.AddEnds(kTied);
   AddPlainLayers(model);
+}
+
+void GraniteWithoutRope(TinyModel& model) {
+  Granite(model);
+  model.SetFlag("rope.scaling.finetuned", false);
 }
 
 void GraniteExpertLayers(TinyModel& model, int shared_size) {
@@ -352,6 +391,7 @@ void Ernie45Experts(TinyModel& model) {
   model.SetFloat("rope.freq_base", 500000.0f);
   model.SetExperts({.shared_size = 80});
   model.SetCount("expert_shared_feed_forward_length", 80);
+  model.SetCount("expert_shared_count", 2);
   model.SetCount("interleave_moe_layer_step", 1);
   model.SetCount("leading_dense_block_count", 1);
   model.AddEnds(kUntied);
@@ -365,9 +405,17 @@ void Ernie45Experts(TinyModel& model) {
   });
 }
 
+// The base is already raised, and the rest must change nothing.
+void SetHunyuanRope(TinyModel& model) {
+  model.SetFloat("rope.freq_base", 11158840.0f);
+  model.SetText("rope.scaling.type", "none");
+  model.SetFloat("rope.scaling.factor", 1.0f);
+  model.SetCount("rope.scaling.original_context_length", model.shape().context_length);
+}
+
 void HunyuanDense(TinyModel& model) {
   model.SetShape({.key_size = 24});
-  model.SetFloat("rope.freq_base", 11158840.0f);
+  SetHunyuanRope(model);
   model.AddEnds(kTied);
   model.ForEachLayer([&](int) {
     model.AddNorm("attn_norm");
@@ -378,11 +426,18 @@ void HunyuanDense(TinyModel& model) {
   });
 }
 
+// The reader raises the base.
+void HunyuanDenseAlpha(TinyModel& model) {
+  HunyuanDense(model);
+  model.SetFloat("rope.scaling.alpha", 50.0f);
+}
+
 void HunyuanExperts(TinyModel& model) {
   model.SetShape({.key_size = 24, .feed_forward_size = 48});
-  model.SetFloat("rope.freq_base", 11158840.0f);
+  SetHunyuanRope(model);
   model.SetExperts({.shared_size = 80});
   model.SetCount("expert_shared_feed_forward_length", 80);
+  model.SetCount("expert_shared_count", 1);
   model.AddEnds(kTied);
   model.ForEachLayer([&](int) {
     model.AddNorm("attn_norm");
@@ -462,8 +517,10 @@ void DeepSeek2Lite(TinyModel& model) {
                   .gain = 1.2f});
   model.SetYarn(8.0f, 64);
   model.SetFloat("rope.scaling.yarn_log_multiplier", 0.0707f);
-  model.SetExperts({.used_count = 2, .size = 16, .shared_size = 32});
+  model.SetExperts({.used_count = 2, .size = 16, .shared_size = 32, .fused = true});
   model.SetCount("expert_shared_count", 2);
+  model.SetCount("expert_group_count", 1);
+  model.SetCount("expert_group_used_count", 1);
   model.SetFloat("expert_weights_scale", 1.0f);
   model.AddEnds(kUntied);
   // Choices of experts add up over so many layers: few have any.
@@ -497,6 +554,8 @@ void GptOss(TinyModel& model) {
   model.SetCount("attention.sliding_window", kWindow);
   model.SetFloat("rope.freq_base", 150000.0f);
   model.SetYarn(32.0f, 64);
+  model.SetFloat("rope.scaling.yarn_beta_fast", 32.0f);
+  model.SetFloat("rope.scaling.yarn_beta_slow", 1.0f);
   model.SetExperts({.size = 64, .biases = true, .type = TensorType::kMXFP4});
   model.AddEnds(kUntied);
   model.ForEachLayer([&](int) {
@@ -510,6 +569,7 @@ void GptOss(TinyModel& model) {
 
 constexpr ArchitectureModel kModels[] = {
     {"llama", "llama", Llama, 18},
+    {"llama-factors", "llama", LlamaFactors, 20},
     {"llama-experts", "llama", LlamaExperts, 29},
     {"qwen2", "qwen2", Qwen2, 11},
     {"qwen2moe", "qwen2moe", Qwen2Experts, 24},
@@ -517,13 +577,16 @@ constexpr ArchitectureModel kModels[] = {
     {"qwen3moe", "qwen3moe", Qwen3Experts, 25},
     {"gemma", "gemma", Gemma, 20},
     {"gemma2", "gemma2", Gemma2, 3},
+    {"gemma2-27b", "gemma2", Gemma2Largest, 34},
     {"gemma3", "gemma3", Gemma3, 28},
+    {"gemma3-27b", "gemma3", Gemma3Largest, 27},
     {"phi3", "phi3", Phi3, 30},
     {"phi3-long", "phi3", Phi3Long, 27},
     {"phi3-short", "phi3", Phi3Short, 28},
     {"olmo2", "olmo2", Olmo2, 29},
     {"olmo2-window", "olmo2", Olmo2Window, 4},
     {"granite", "granite", Granite, 3},
+    {"granite-norope", "granite", GraniteWithoutRope, 6},
     {"granitemoe", "granitemoe", GraniteExperts, 12},
     {"granitemoe-shared", "granitemoe", GraniteSharedExpert, 22},
     {"smollm3", "smollm3", SmolLm3, 22},
@@ -538,8 +601,9 @@ constexpr ArchitectureModel kModels[] = {
     {"ernie4_5", "ernie4_5", Ernie45, 11},
     {"ernie4_5-moe", "ernie4_5-moe", Ernie45Experts, 14},
     {"hunyuan-dense", "hunyuan-dense", HunyuanDense, 12},
+    {"hunyuan-dense-alpha", "hunyuan-dense", HunyuanDenseAlpha, 5},
     {"hunyuan-moe", "hunyuan-moe", HunyuanExperts, 1},
-    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 33},
+    {"deepseek2-lite", "deepseek2", DeepSeek2Lite, 11},
     {"deepseek2-v3", "deepseek2", DeepSeek3, 33},
     {"deepseek2-v3-unsplit", "deepseek2", DeepSeek3Unsplit, 17},
     {"gpt-oss", "gpt-oss", GptOss, 13},

@@ -11,8 +11,6 @@
 namespace baton {
 namespace {
 
-// Weights of the norms of heads are around it.
-constexpr float kHeadNorm = 2.0f;
 // Weights of the last norm are around it: so far apart are logits.
 constexpr float kLogitSpread = 4.0f;
 // Weights and biases differ by so much from what they are around.
@@ -123,8 +121,8 @@ void TinyModel::AddNorm(const std::string& name, float around) {
 }
 
 void TinyModel::AddHeadNorm(const std::string& name, int size, int heads) {
-  AddUniform(name + ".weight", size, (1.0f - kNormSpread) * kHeadNorm,
-             (1.0f + kNormSpread) * kHeadNorm, heads);
+  AddUniform(name + ".weight", size, (1.0f - kNormSpread) * shape_.gain,
+             (1.0f + kNormSpread) * shape_.gain, heads);
 }
 
 void TinyModel::AddLinear(const std::string& name, int inputs, int outputs, bool bias) {
@@ -191,8 +189,12 @@ void TinyModel::AddExperts() {
     AddUniform(absl::StrCat(name, ".bias"), outputs, -kBiasSpread, kBiasSpread, experts_.count);
   };
   AddLinear("ffn_gate_inp", width, experts_.count, experts_.biases);
-  add("ffn_gate_exps", width, experts_.size);
-  add("ffn_up_exps", width, experts_.size);
+  if (experts_.fused) {
+    add("ffn_gate_up_exps", width, 2 * experts_.size);
+  } else {
+    add("ffn_gate_exps", width, experts_.size);
+    add("ffn_up_exps", width, experts_.size);
+  }
   add("ffn_down_exps", experts_.size, width);
   if (experts_.shared_size == 0) return;
   AddLinear("ffn_gate_shexp", width, experts_.shared_size);

@@ -41,6 +41,7 @@ struct TinyExperts {
   bool has_size_key = true;            // false: the size is feed_forward_length
   int shared_size = 0;                 // and of the shared expert; 0: there is none
   bool biases = false;                 // of the router and of the experts
+  bool fused = false;                  // gate and up behind each other in ffn_gate_up_exps
   TensorType type = TensorType::kF32;  // of the experts' matrices
 };
 
@@ -87,7 +88,7 @@ class TinyModel {
   void AddEnds(bool tied);
   // Weights around `around`; with a bias where the shape says so.
   void AddNorm(const std::string& name, float around = 1.0f);
-  // Weights around 2 and no bias: of one size for all heads, or of `heads` times as many.
+  // Weights around the shape's gain and no bias: of one head, or of `heads` heads.
   void AddHeadNorm(const std::string& name, int size, int heads = 0);
   void AddLinear(const std::string& name, int inputs, int outputs, bool bias = false);
   // [count][outputs][inputs]
