@@ -52,6 +52,7 @@ absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
     RETURN_IF_ERROR(CheckRange("KV block count", count, 1, kMaxKvBlocks));
   }
   RETURN_IF_ERROR(CheckRange("context length", request.context_length(), 1, kMaxContextLength));
+  RETURN_IF_ERROR(CheckRange("asked context", request.asked_context(), 0, kMaxContextLength));
   RETURN_IF_ERROR(CheckRange("window", request.window(), 1, kMaxWindow));
   RETURN_IF_ERROR(CheckName("KV type", request.kv_type()));
   RETURN_IF_ERROR(CheckName("activations", request.activations()));
@@ -102,6 +103,7 @@ wire::ConfigureRequest ToWire(const StageConfig& config) {
   request.mutable_kv_block_counts()->Add(config.kv_block_counts.begin(),
                                          config.kv_block_counts.end());
   request.set_context_length(config.context_length);
+  request.set_asked_context(config.asked_context);
   request.set_window(config.window);
   request.set_next_address(config.next_address);
   return request;
@@ -127,6 +129,7 @@ absl::StatusOr<StageConfig> FromWire(const wire::ConfigureRequest& request, cons
   config.activations = request.activations();
   config.kv_block_counts.assign(request.kv_block_counts().begin(), request.kv_block_counts().end());
   config.context_length = request.context_length();
+  config.asked_context = request.asked_context();
   config.window = request.window();
   config.next_address = request.next_address();
   RETURN_IF_ERROR(CheckPlace(config));

@@ -37,8 +37,9 @@ struct StageConfig {
   std::string activations = "int8";
   std::vector<int32_t> kv_block_counts;  // by cache group of the model
   int32_t context_length = 0;
-  int window = 1;            // steps that may be inside this stage at once
-  std::string next_address;  // empty at the last stage
+  int32_t asked_context = 0;  // of NumericOptions
+  int window = 1;             // steps that may be inside this stage at once
+  std::string next_address;   // empty at the last stage
 
   bool is_last() const { return stage_index + 1 == stage_count; }
 };

@@ -28,6 +28,7 @@ StageConfig SomeConfig() {
   config.activations = "f32";
   config.kv_block_counts = {64, 12};
   config.context_length = 2048;
+  config.asked_context = 1024;
   config.window = 8;
   config.next_address = "[::1]:5000";
   return config;
@@ -52,6 +53,7 @@ TEST(HandshakeTest, AConfigurationArrivesAsItWasSent) {
   EXPECT_EQ(got->activations, "f32");
   EXPECT_EQ(got->kv_block_counts, (std::vector<int32_t>{64, 12}));
   EXPECT_EQ(got->context_length, 2048);
+  EXPECT_EQ(got->asked_context, 1024);
   EXPECT_EQ(got->window, 8);
   EXPECT_EQ(got->next_address, "[::1]:5000");
   EXPECT_EQ(ToWire(*got).SerializeAsString(), ToWire(sent).SerializeAsString());
@@ -71,6 +73,7 @@ TEST(HandshakeTest, EveryNumberHasABound) {
       {[](Request& r) { r.set_vocabulary_size(1u << 31); }, "vocabulary size is 2147483648"},
       {[](Request& r) { r.clear_kv_block_counts(); }, "cache groups is 0, expected 1 to "},
       {[](Request& r) { r.set_kv_block_counts(1, 0); }, "KV block count is 0"},
+      {[](Request& r) { r.set_asked_context(1u << 30); }, "asked context is 1073741824"},
       {[](Request& r) { r.set_context_length(1u << 30); }, "context length is 1073741824"},
       {[](Request& r) { r.set_window(1000); }, "window is 1000, expected 1 to 256"},
       {[](Request& r) { r.set_model_identity("short"); }, "model identity is 5, expected 32"},

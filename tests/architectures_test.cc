@@ -131,6 +131,26 @@ INSTANTIATE_TEST_SUITE_P(All, ArchitecturesTest,
                            return name;
                          });
 
+// What there happens to be memory for must not change a bit; what was asked for may.
+TEST(LongropeTest, TheContextThatWasAskedForChoosesTheDivisors) {
+  const ArchitectureModel* variant = FindArchitectureModel("phi3-long");
+  ASSERT_NE(variant, nullptr);
+  const std::string path = ::testing::TempDir() + "/longrope.gguf";
+  ASSERT_TRUE(WriteArchitectureModel(*variant, {.seed = variant->seed}, path).ok());
+  const std::vector<int32_t> tokens = RandomTokens(kPromptSize, kTinyVocabulary, 5);
+  const auto logits = [&](int32_t asked_context) {
+    NumericOptions numeric = kExact;
+    numeric.asked_context = asked_context;
+    return StageChain(path, {.stage_count = 2, .numeric = numeric}).Logits(tokens, kWhole);
+  };
+  const ModelSpec spec = StageChain(path, {}).spec();
+  const auto original = static_cast<int32_t>(spec.ropes[0].original_context);
+  ASSERT_LT(original, static_cast<int32_t>(spec.context_length));
+  const std::vector<float> whole = logits(0);
+  EXPECT_EQ(whole, logits(original + 1));
+  EXPECT_NE(whole, logits(original));
+}
+
 TEST(ArchitecturesTableTest, EveryArchitectureHasAModel) {
   for (const Architecture& architecture : AllArchitectures()) {
     bool found = false;

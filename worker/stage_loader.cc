@@ -47,6 +47,7 @@ absl::StatusOr<StageLoader> MakeStageLoader(const StageLoaderOptions& options) {
     stage.role = config.role;
     ASSIGN_OR_RETURN(stage.numeric.kv_type, ParseKvType(config.kv_type));
     ASSIGN_OR_RETURN(stage.numeric.activations, ParseActivations(config.activations));
+    stage.numeric.asked_context = config.asked_context;
     stage.isa = options.isa;
     stage.thread_count = options.thread_count;
     stage.kv_block_counts = config.kv_block_counts;

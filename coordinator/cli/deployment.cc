@@ -237,6 +237,7 @@ absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
   remote.activations = options_.numeric.activations == ActivationMode::kF32 ? "f32" : "int8";
   remote.kv_block_counts = model_.kv_block_counts;
   remote.context_length = model_.context_length;
+  remote.asked_context = options_.numeric.asked_context;
   ASSIGN_OR_RETURN(auto pipeline, RemotePipeline::Connect(std::move(workers), model_.plan, identity,
                                                           model_.spec, remote, progress));
   remote_ = pipeline.get();

@@ -544,6 +544,7 @@ absl::Status ParseRunFlags(const Flags& flags, Options& options) {
     }
   }
   options.context_length = flags.context;
+  options.numeric.asked_context = flags.context.value_or(0);
   options.prompt_chunk = flags.prompt_chunk.value_or(0);
   RETURN_IF_ERROR(ParseSpeculation(flags.speculation, options));
   RETURN_IF_ERROR(ParseKvMemory(flags.kv_memory, options));

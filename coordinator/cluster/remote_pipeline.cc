@@ -117,6 +117,7 @@ RemotePipelineImpl::RemotePipelineImpl(std::vector<WorkerEndpoint> workers,
     config.activations = options.activations;
     config.kv_block_counts = options.kv_block_counts;
     config.context_length = options.context_length;
+    config.asked_context = options.asked_context;
     config.window = options.window;
     links_.push_back(std::make_unique<WorkerLink>(std::move(workers[i]), config.role.layers));
     configs_.push_back(std::move(config));

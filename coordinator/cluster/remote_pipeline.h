@@ -39,6 +39,7 @@ struct RemotePipelineOptions {
   std::string activations = "int8";      // or "f32"
   std::vector<int32_t> kv_block_counts;  // of every stage, by cache group of the model
   int32_t context_length = 0;            // most positions of a sequence
+  int32_t asked_context = 0;             // of NumericOptions
   // Steps that may be inside one stage at once, or on the way to it: covers links of 50 ms around
   // stages of 5 ms, with room.
   int window = 64;

@@ -171,6 +171,12 @@ struct RopeSpec {
   float yarn_beta_slow = 1.0f;
   bool yarn_magnitude = true;  // yarn multiplies cosines and sines by 1 + 0.1 ln(factor) too
   TensorSlice divisors;        // of the frequencies, one per pair; may be empty
+  TensorSlice long_divisors;   // of a longrope, for contexts beyond original_context
+
+  // Those for contexts of so many positions.
+  const TensorSlice& DivisorsFor(int64_t context_length) const {
+    return long_divisors.empty() || context_length <= original_context ? divisors : long_divisors;
+  }
 };
 
 struct ModelSpec {

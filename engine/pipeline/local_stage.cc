@@ -98,9 +98,11 @@ absl::StatusOr<std::unique_ptr<LocalStage>> LocalStage::Load(const GgufFile& fil
 }
 
 absl::Status LocalStage::LoadRopes(WeightLoader& loader) {
+  const int32_t asked = options_.numeric.asked_context;
+  const int64_t context = asked > 0 ? asked : int64_t{spec_.context_length};
   std::vector<std::vector<float>> divisors(spec_.ropes.size());
   for (size_t i = 0; i < spec_.ropes.size(); ++i) {
-    loader.AddVector(spec_.ropes[i].divisors, &divisors[i]);
+    loader.AddVector(spec_.ropes[i].DivisorsFor(context), &divisors[i]);
   }
   RETURN_IF_ERROR(loader.Load());
   for (size_t i = 0; i < spec_.ropes.size(); ++i) {

@@ -31,6 +31,9 @@ namespace baton {
 struct NumericOptions {
   ActivationMode activations = ActivationMode::kInt8;
   KvType kv_type = KvType::kF16;
+  // Positions of a sequence that were asked for, 0: as many as the model's. Chooses the divisors of
+  // a longrope. Not the context that there happens to be memory for, which differs by machine.
+  int32_t asked_context = 0;
 };
 
 struct LocalStageOptions {

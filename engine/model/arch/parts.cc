@@ -67,7 +67,7 @@ absl::Status ReadScaling(SpecReader& reader, const ModelSpec& spec, RopeSpec& ro
 }
 
 // The divisors that the file has, if any.
-absl::Status ReadDivisors(SpecReader& reader, const ModelSpec& spec, RopeSpec& rope) {
+absl::Status ReadDivisors(SpecReader& reader, RopeSpec& rope) {
   const int pairs = rope.dimension_count / 2;
   if (reader.HasTensor("rope_freqs")) {
     ASSIGN_OR_RETURN(rope.divisors, reader.Vector("rope_freqs", pairs));
@@ -75,9 +75,8 @@ absl::Status ReadDivisors(SpecReader& reader, const ModelSpec& spec, RopeSpec& r
   // Some files have the divisors and leave the type out.
   ASSIGN_OR_RETURN(const std::string type, reader.String("rope.scaling.type", ""));
   if (type != "longrope" && !reader.HasTensor("rope_factors_long")) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const TensorSlice for_long, reader.Vector("rope_factors_long", pairs));
-  ASSIGN_OR_RETURN(const TensorSlice for_short, reader.Vector("rope_factors_short", pairs));
-  rope.divisors = spec.context_length > rope.original_context ? for_long : for_short;
+  ASSIGN_OR_RETURN(rope.long_divisors, reader.Vector("rope_factors_long", pairs));
+  ASSIGN_OR_RETURN(rope.divisors, reader.Vector("rope_factors_short", pairs));
   return absl::OkStatus();
 }
 
@@ -136,7 +135,7 @@ absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec) {
   }
   ASSIGN_OR_RETURN(rope.frequency_base, reader.PositiveFloat("rope.freq_base", 10000.0f));
   RETURN_IF_ERROR(ReadScaling(reader, spec, rope));
-  RETURN_IF_ERROR(ReadDivisors(reader, spec, rope));
+  RETURN_IF_ERROR(ReadDivisors(reader, rope));
   spec.ropes = {rope};
   return absl::OkStatus();
 }
@@ -164,7 +163,7 @@ RopeSpec WithoutScaling(RopeSpec rope) {
   rope.scaling = RopeScaling::kNone;
   rope.factor = 1.0f;
   rope.attention_factor = 1.0f;
-  rope.divisors = TensorSlice();
+  rope.divisors = rope.long_divisors = TensorSlice();
   return rope;
 }
 

@@ -20,8 +20,8 @@ absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec);
 // The kind of all norms, and its epsilon.
 absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec);
 
-// The first rope of the model: dimensions, base, scaling, and the divisors that the file has; of
-// those for short and for long contexts ("longrope") the ones that fit the model's context.
+// The first rope of the model: dimensions, base, scaling, and the divisors that the file has, those
+// for short and for long contexts ("longrope") among them.
 absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec);
 
 // Gives each layer of the pattern the window of attention.sliding_window; none where that is 0.
