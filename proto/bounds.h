@@ -11,13 +11,13 @@ namespace baton {
 // Stages of a chain. Far above any model's layer count worth splitting; bounds fan-out and timings.
 inline constexpr int kMaxStages = 256;
 // Layers of a model. The deepest published ones have 126.
-inline constexpr int kMaxLayers = 4096;
+inline constexpr int kMaxModelLayers = 4096;
 // Floats in a hidden row. The widest published model has 18,432.
 inline constexpr int kMaxWidth = 65536;
 // Tokens of a vocabulary. The largest published ones have 262,144.
 inline constexpr int kMaxVocabulary = 1 << 21;
 // Positions of one sequence. Keeps positions far from the end of int32.
-inline constexpr int32_t kMaxContextLength = 1 << 24;
+inline constexpr int32_t kMaxPositions = 1 << 24;
 // KV blocks of a stage in one cache group: at the smallest block that exists this is more than a
 // machine's memory.
 inline constexpr int32_t kMaxKvBlocks = 1 << 24;

@@ -141,7 +141,7 @@ absl::Status CheckSample(const SampleSpec& spec, const StageConfig& last_stage) 
     }
   }
   RETURN_IF_ERROR(CheckRange("top log-probabilities", spec.top_logprobs, -1, kMaxTopLogprobs));
-  RETURN_IF_ERROR(CheckRange("tokens of history", spec.history.size(), 0, kMaxContextLength));
+  RETURN_IF_ERROR(CheckRange("tokens of history", spec.history.size(), 0, kMaxPositions));
   RETURN_IF_ERROR(CheckRange("logit biases", spec.logit_bias.size(), 0, kMaxVocabulary));
   RETURN_IF_ERROR(CheckIds("token id of history", spec.history, last_stage.vocabulary_size));
   for (const auto& [token, bias] : spec.logit_bias) {

@@ -199,7 +199,7 @@ TEST(ConvertTest, EveryNumberOfABatchHasABound) {
 
 TEST(ConvertTest, RowsAndTheirBytesHaveABound) {
   StageConfig stage = SomeStage(0);
-  stage.context_length = kMaxContextLength;
+  stage.context_length = kMaxPositions;
   Batch batch;
   batch.spans.push_back(
       {.tokens = std::vector<int32_t>(kMaxBatchRows), .first_position = 0, .block_table = {}});

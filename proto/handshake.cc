@@ -41,7 +41,7 @@ std::string IdentityBytes(const ModelIdentity& identity) {
 absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
   RETURN_IF_ERROR(CheckRange("stage count", request.stage_count(), 1, kMaxStages));
   RETURN_IF_ERROR(CheckRange("stage index", request.stage_index(), 0, request.stage_count() - 1));
-  RETURN_IF_ERROR(CheckRange("layer count", request.layer_count(), 1, kMaxLayers));
+  RETURN_IF_ERROR(CheckRange("layer count", request.layer_count(), 1, kMaxModelLayers));
   RETURN_IF_ERROR(CheckRange("end layer", request.end_layer(), 1, request.layer_count()));
   RETURN_IF_ERROR(CheckRange("first layer", request.first_layer(), 0, request.end_layer() - 1));
   RETURN_IF_ERROR(CheckRange("width", request.width(), 1, kMaxWidth));
@@ -51,8 +51,8 @@ absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
   for (const uint32_t count : request.kv_block_counts()) {
     RETURN_IF_ERROR(CheckRange("KV block count", count, 1, kMaxKvBlocks));
   }
-  RETURN_IF_ERROR(CheckRange("context length", request.context_length(), 1, kMaxContextLength));
-  RETURN_IF_ERROR(CheckRange("asked context", request.asked_context(), 0, kMaxContextLength));
+  RETURN_IF_ERROR(CheckRange("context length", request.context_length(), 1, kMaxPositions));
+  RETURN_IF_ERROR(CheckRange("asked context", request.asked_context(), 0, kMaxPositions));
   RETURN_IF_ERROR(CheckRange("window", request.window(), 1, kMaxWindow));
   RETURN_IF_ERROR(CheckName("KV type", request.kv_type()));
   RETURN_IF_ERROR(CheckName("activations", request.activations()));

@@ -78,7 +78,7 @@ struct Served {
 
 Served Serve(Pipeline& pipeline, int32_t block_count, const std::vector<Request>& requests) {
   SchedulerOptions options;
-  options.kv_block_count = block_count;
+  options.kv_block_counts = {block_count};
   options.context_length = kContext;
   options.vocabulary_size = ModelOptions().vocabulary_size;
   Scheduler scheduler(pipeline, options);

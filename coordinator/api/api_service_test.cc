@@ -126,7 +126,7 @@ class ApiServiceTest : public testing::Test {
     };
     pipeline_ = std::make_unique<FakePipeline>(2, language);
     SchedulerOptions options;
-    options.kv_block_count = 64;
+    options.kv_block_counts = {64};
     options.context_length = kContext;
     options.vocabulary_size = model_.vocabulary_size;
     options.queue_limit = queue_limit;

@@ -32,7 +32,7 @@ class StreamBenchTest : public testing::Test {
  protected:
   StreamBenchTest() {
     SchedulerOptions options;
-    options.kv_block_count = 64;
+    options.kv_block_counts = {64};
     options.context_length = 64;
     options.vocabulary_size = kFakeVocabulary;
     options.on_step = [this](const StepRecord& record) { clock_.Add(record); };

@@ -24,7 +24,6 @@
 #include "coordinator/cli/plan_report.h"
 #include "coordinator/cli/text_format.h"
 #include "engine/base/status_macros.h"
-#include "engine/model/cache_groups.h"
 #include "engine/pipeline/hardware_probe.h"
 #include "engine/pipeline/step_work.h"
 
@@ -123,7 +122,7 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
   ASSIGN_OR_RETURN(const Probes probes, MakeProbes(options, model));
   ProgressLine progress;
   SequenceFeederOptions feeder_options;
-  feeder_options.cache_groups = CacheGroupsOf(model.spec);
+  feeder_options.cache_groups = model.cache_groups;
   feeder_options.vocabulary_size = model.spec.vocabulary_size;
   feeder_options.sequence_count = room.sequence_count;
   feeder_options.position_count = room.position_count;
@@ -214,8 +213,9 @@ absl::Status RunBench(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const Room room,
                    streams ? StreamRoom(options, model.spec) : RoomFor(tests, model.spec));
   model.context_length = room.position_count;
-  ASSIGN_OR_RETURN(model.kv_block_counts, CountKvBlocks(room, options, model));
-  std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
+  ASSIGN_OR_RETURN(std::vector<int32_t> blocks, CountKvBlocks(room, options, model));
+  SetKvBlocks(std::move(blocks), options, model);
+  std::fputs(PlanTable(model.plan, model.cache_groups, model.workers).c_str(), stderr);
   const uint64_t bytes = WeightBytes(model.plan);
   const BenchModel name = {options.model, HumanBytes(bytes), bytes};
   if (streams) {

@@ -133,7 +133,7 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
 
 absl::Status RunPlan(const Options& options, Output& output) {
   ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
-  if (!options.json) return Print(output, PlanTable(model.plan, model.workers));
+  if (!options.json) return Print(output, PlanTable(model.plan, model.cache_groups, model.workers));
   return Print(output, JsonLine({{"plan", PlanJson(model.plan, model.workers, {})}}));
 }
 

@@ -4,19 +4,21 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/cli/console.h"
+#include "coordinator/cli/kv_sizes.h"
 #include "coordinator/cli/load_progress.h"
 #include "coordinator/cli/machine.h"
 #include "coordinator/cli/text_format.h"
+#include "coordinator/scheduler/kv_blocks.h"
 #include "engine/base/status_macros.h"
 #include "engine/inspect/check_model.h"
-#include "engine/model/cache_groups.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/pipeline/local_stage.h"
+#include "proto/bounds.h"
 
 namespace baton {
 namespace {
@@ -45,70 +47,71 @@ std::vector<std::string> WorkerNames(const Options& options) {
   return names;
 }
 
-int32_t BlocksOf(int64_t positions) {
-  return static_cast<int32_t>((positions + kKvBlockTokens - 1) / kKvBlockTokens);
-}
-
 bool InProcess(const Options& options) {
   return options.workers.empty() && options.local_worker_count == 0;
 }
 
-// Bytes of one KV block on each stage.
-std::vector<uint64_t> BlockBytes(const PlannedModel& model, const Options& options) {
-  std::vector<uint64_t> bytes;
+// Memory for K and V, where anything is known of it, and what competes for it.
+struct KvBudget {
+  std::optional<uint64_t> bytes;
+  KvSizes sizes;
+};
+
+std::vector<std::vector<uint64_t>> StageBlockBytes(const PlannedModel& model,
+                                                   const Options& options) {
+  std::vector<std::vector<uint64_t>> bytes;
   for (const PlannedStage& stage : model.plan.stages) {
-    const std::vector<uint64_t> of_groups =
-        KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
-    bytes.push_back(std::accumulate(of_groups.begin(), of_groups.end(), uint64_t{0}));
+    bytes.push_back(KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type));
   }
   return bytes;
 }
 
-// Ids are the same on every stage, so the worker with the largest blocks decides.
-uint64_t BlockBytesOfWorker(const PlannedModel& model, const Options& options) {
-  const std::vector<uint64_t> bytes = BlockBytes(model, options);
-  const uint64_t largest = *std::max_element(bytes.begin(), bytes.end());
-  const uint64_t all = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
-  return std::max<uint64_t>(1, InProcess(options) ? all : largest);
-}
-
-// KV blocks that there is memory for; 0 where nothing is known of the machines.
-int64_t BlocksWithinMemory(const PlannedModel& model, const Options& options) {
+KvBudget KvBudgetOf(const PlannedModel& model, const Options& options) {
+  const std::vector<std::vector<uint64_t>> all_stages = {
+      KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type)};
   if (options.kv_memory_bytes.has_value()) {
-    return static_cast<int64_t>(*options.kv_memory_bytes / BlockBytesOfWorker(model, options));
+    return {
+        *options.kv_memory_bytes,
+        {model.cache_groups, InProcess(options) ? all_stages : StageBlockBytes(model, options)}};
   }
   const uint64_t available = AvailableMemoryBytes();
-  if (!options.workers.empty() || available == 0) return 0;
+  if (!options.workers.empty() || available == 0) {
+    return {std::nullopt, {model.cache_groups, StageBlockBytes(model, options)}};
+  }
   uint64_t weight_bytes = 0;
   for (const PlannedStage& stage : model.plan.stages) weight_bytes += stage.weight_bytes;
-  const std::vector<uint64_t> bytes = BlockBytes(model, options);
-  const uint64_t all = std::accumulate(bytes.begin(), bytes.end(), uint64_t{0});
-  const uint64_t budget = (available - std::min(available, weight_bytes)) / kKvMemoryDivisor;
-  return static_cast<int64_t>(budget / std::max<uint64_t>(all, 1));
+  return {(available - std::min(available, weight_bytes)) / kKvMemoryDivisor,
+          {model.cache_groups, all_stages}};
 }
 
 // The longest context whose KV cache there is room for; the model's where nothing is known.
-int32_t ContextWithinMemory(const PlannedModel& model, int64_t blocks) {
+int32_t ContextWithinMemory(const PlannedModel& model, const Options& options) {
   const int32_t limit = static_cast<int32_t>(model.spec.context_length);
-  if (blocks == 0) return limit;
-  const int64_t positions =
-      std::clamp<int64_t>((blocks - kSpareKvBlocks) * kKvBlockTokens, 0, limit);
-  return std::max(static_cast<int32_t>(positions), std::min(limit, kMinDefaultContext));
+  const KvBudget budget = KvBudgetOf(model, options);
+  if (!budget.bytes.has_value()) return limit;
+  return std::max(budget.sizes.ContextWithin(*budget.bytes, kSpareKvBlocks, limit),
+                  std::min(limit, kMinDefaultContext));
 }
 
 // As many as memory allows, for other sequences beside the first.
-absl::StatusOr<int32_t> ChooseKvBlocks(const PlannedModel& model, const Options& options) {
-  const int64_t within = BlocksWithinMemory(model, options);
-  const int64_t least = BlocksOf(model.context_length) + kSpareKvBlocks;
+absl::StatusOr<std::vector<int32_t>> ChooseKvBlocks(const PlannedModel& model,
+                                                    const Options& options) {
+  const KvBudget budget = KvBudgetOf(model, options);
+  const int32_t context = model.context_length;
+  const int32_t least = BlocksFor(context) + kSpareKvBlocks;
+  const int32_t most =
+      static_cast<int32_t>(std::min<int64_t>(least * kMostContexts, int64_t{kMaxKvBlocks}));
+  if (!budget.bytes.has_value()) {
+    return budget.sizes.Counts(std::min<int32_t>(least * kContextsElsewhere, most), context);
+  }
+  const int32_t within = budget.sizes.BlocksWithin(*budget.bytes, context, most);
   if (options.kv_memory_bytes.has_value() && within < least) {
     return absl::InvalidArgumentError(
         absl::StrCat("--kv-memory is ", HumanBytes(*options.kv_memory_bytes), ", and a context of ",
-                     model.context_length, " tokens takes ",
-                     HumanBytes(least * BlockBytesOfWorker(model, options)),
+                     context, " tokens takes ", HumanBytes(budget.sizes.Bytes(least, context)),
                      " of each worker: expected at least that, or a smaller --context"));
   }
-  const int64_t blocks = within > 0 ? within : least * kContextsElsewhere;
-  return static_cast<int32_t>(std::clamp(blocks, least, least * kMostContexts));
+  return budget.sizes.Counts(std::max(within, least), context);
 }
 
 absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& options,
@@ -122,7 +125,7 @@ absl::StatusOr<int32_t> ChooseContext(const PlannedModel& model, const Options& 
                                                    limit));
   }
   if (default_context > 0) return std::min(default_context, limit);
-  const int32_t context = ContextWithinMemory(model, BlocksWithinMemory(model, options));
+  const int32_t context = ContextWithinMemory(model, options);
   if (context < limit) {
     Say(absl::StrCat("context ", context, " of the model's ", limit, " tokens: ",
                      options.kv_memory_bytes.has_value()
@@ -156,9 +159,18 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
   }
   model.workers = WorkerNames(options);
   ASSIGN_OR_RETURN(model.context_length, ChooseContext(model, options, default_context));
-  ASSIGN_OR_RETURN(const int32_t block_count, ChooseKvBlocks(model, options));
-  model.kv_block_counts.assign(CacheGroupsOf(model.spec).size(), block_count);
+  ASSIGN_OR_RETURN(std::vector<int32_t> block_counts, ChooseKvBlocks(model, options));
+  SetKvBlocks(std::move(block_counts), options, model);
   return model;
+}
+
+void SetKvBlocks(std::vector<int32_t> block_counts, const Options& options, PlannedModel& model) {
+  model.kv_block_counts = std::move(block_counts);
+  for (PlannedStage& stage : model.plan.stages) {
+    stage.kv_bytes = KvBlockBytes(model.spec, stage.role.layers, options.numeric.kv_type);
+    for (size_t i = 0; i < stage.kv_bytes.size(); ++i)
+      stage.kv_bytes[i] *= model.kv_block_counts[i];
+  }
 }
 
 int ThreadsPerWorker(const Options& options) {
@@ -248,7 +260,8 @@ absl::Status Deployment::StartWorkers(const LoadProgress& progress) {
 Scheduler& Deployment::scheduler() {
   if (scheduler_ == nullptr) {
     SchedulerOptions options;
-    options.kv_block_count = model_.kv_block_counts.front();
+    options.cache_groups = model_.cache_groups;
+    options.kv_block_counts = model_.kv_block_counts;
     options.context_length = model_.context_length;
     options.vocabulary_size = model_.spec.vocabulary_size;
     options.prompt_chunk = options_.prompt_chunk;

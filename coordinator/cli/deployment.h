@@ -16,6 +16,7 @@
 #include "coordinator/scheduler/scheduler.h"
 #include "coordinator/scheduler/step_trace.h"
 #include "engine/gguf/gguf_file.h"
+#include "engine/model/cache_groups.h"
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/plan.h"
 #include "engine/pipeline/stage.h"
@@ -25,9 +26,10 @@ namespace baton {
 // What is known before anything is started.
 struct PlannedModel {
   PlannedModel(GgufFile gguf, ModelSpec model_spec)
-      : file(std::move(gguf)), spec(std::move(model_spec)) {}
+      : file(std::move(gguf)), spec(std::move(model_spec)), cache_groups(CacheGroupsOf(spec)) {}
   GgufFile file;
   ModelSpec spec;
+  std::vector<CacheGroup> cache_groups;
   PipelinePlan plan;
   std::vector<std::string> workers;      // as people call them, by stage
   int32_t context_length = 0;            // positions of a sequence
@@ -38,6 +40,9 @@ struct PlannedModel {
 // less where memory is short, which stderr is told. Errors: those of the file; a plan or a context
 // that the model has no room for.
 absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_context);
+
+// Gives all stages so many KV blocks, by cache group, and counts their bytes in the plan.
+void SetKvBlocks(std::vector<int32_t> block_counts, const Options& options, PlannedModel& model);
 
 // Compute threads of each local worker, or of the stages in this process.
 int ThreadsPerWorker(const Options& options);

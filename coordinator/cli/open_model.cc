@@ -22,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const GgufFile& file) {
 
 absl::StatusOr<std::unique_ptr<Deployment>> Load(const Options& options, const PlannedModel& model,
                                                  const std::function<void(double)>& on_progress) {
-  std::fputs(PlanTable(model.plan, model.workers).c_str(), stderr);
+  std::fputs(PlanTable(model.plan, model.cache_groups, model.workers).c_str(), stderr);
   ASSIGN_OR_RETURN(auto deployment, Deployment::Start(options, model, on_progress));
   Say(absl::StrFormat("loaded in %.2f s", deployment->load_ms() / 1000));
   return deployment;

@@ -5,14 +5,17 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/plan.h"
 #include "engine/pipeline/stage.h"
 #include "nlohmann/json.hpp"
 
 namespace baton {
 
-// `workers`: who runs each stage. A line per stage, and one that says how much there is in all.
-std::string PlanTable(const PipelinePlan& plan, const std::vector<std::string>& workers);
+// `workers`: who runs each stage. A line per stage, and where layers have a window one that says
+// how much of the KV cache they have.
+std::string PlanTable(const PipelinePlan& plan, const std::vector<CacheGroup>& groups,
+                      const std::vector<std::string>& workers);
 
 // A list with an object per stage. What was measured, by stage; empty where nothing runs yet: then
 // the fields are left out.

@@ -13,9 +13,6 @@ namespace {
 // Sequences that have KV blocks at once: all fit in one step.
 constexpr size_t kMaxRunningSequences = 1024;
 static_assert(kMaxRunningSequences <= kMaxSpansPerStep);
-// When a request is admitted, a block stays free for each sequence that runs, to go on with, but
-// not more than this part of all: preemption is for the rest.
-constexpr int32_t kHeadroomDivisor = 8;
 // A prompt may be passed by those that come later and are shorter, until it has waited for this
 // many times what it takes by itself.
 constexpr double kPatience = 2;
@@ -76,7 +73,7 @@ class Batcher::StepRoom {
 
 Batcher::Batcher(const SchedulerOptions& options, int parallel_stages)
     : options_(options),
-      blocks_(options.kv_block_count),
+      cache_(options.cache_groups, options.kv_block_counts, options.context_length),
       times_(/*serial=*/parallel_stages == 1),
       pacing_(parallel_stages, options.prompt_chunk, options.most_steps_in_flight) {}
 
@@ -143,28 +140,16 @@ bool Batcher::AdmitFirst() {
 
 // All that its tokens need, those from the prefix cache first.
 bool Batcher::GiveBlocks(Sequence& sequence) {
-  const int32_t headroom = std::min<int32_t>(static_cast<int32_t>(running_.size()),
-                                             blocks_.block_count() / kHeadroomDivisor);
-  const int32_t offered = blocks_.available_count() - headroom;
-  if (!running_.empty() && offered <= sequence.refused_blocks) return false;
   const bool is_new = sequence.life == 0 && sequence.id.second == 0;
   // The last token is evaluated anyway: what follows it is wanted. So are rows that are scored.
   int32_t evaluated_from = sequence.token_count() - 1;
   if (sequence.request.score_after >= 0) evaluated_from = sequence.score_from;
-  if (sequence.request.cache_prompt || !is_new) {
-    sequence.known = blocks_.Find(absl::MakeConstSpan(sequence.tokens).first(evaluated_from),
-                                  sequence.block_table);
-  }
-  const int32_t missing = BlocksFor(sequence.token_count()) - BlocksFor(sequence.known.token_count);
-  if (missing + headroom > blocks_.available_count()) {
-    blocks_.Release(sequence.block_table);
-    sequence.known = KvBlocks::Prefix();
-    sequence.refused_blocks = offered;
+  const int32_t findable = sequence.request.cache_prompt || !is_new ? evaluated_from : 0;
+  if (!cache_.Admit(sequence.tokens, findable, static_cast<int32_t>(running_.size()),
+                    sequence.blocks)) {
     return false;
   }
-  CHECK(blocks_.Extend(sequence.token_count(), sequence.block_table));
-  sequence.refused_blocks = -1;
-  sequence.fed = sequence.known.token_count;
+  sequence.fed = sequence.blocks.known_tokens;
   if (is_new) {
     requests_[sequence.id.first].usage.cached_tokens = sequence.fed;
     stats_.cached_tokens += sequence.fed;
@@ -183,10 +168,10 @@ void Batcher::Fork(RequestId id, Running& running) {
   }
 }
 
-// Blocks for the first positions of a sequence that runs, at the cost of younger ones. Those that
-// the step being composed has already stay: their span names their blocks.
-bool Batcher::MakeRoom(Sequence& sequence, int64_t position_count) {
-  while (!blocks_.Extend(position_count, sequence.block_table)) {
+// Blocks for all tokens of a sequence that runs, at the cost of younger ones. Those that the step
+// being composed has already stay: their span names their blocks.
+bool Batcher::MakeRoom(Sequence& sequence) {
+  while (!cache_.Extend(sequence.fed, sequence.token_count(), sequence.blocks)) {
     Sequence* youngest = nullptr;
     for (auto it = running_.rbegin(); it != running_.rend() && it->first > sequence.id; ++it) {
       if (it->second->last_step == next_step_) continue;
@@ -200,8 +185,7 @@ bool Batcher::MakeRoom(Sequence& sequence, int64_t position_count) {
 }
 
 void Batcher::Preempt(Sequence& sequence) {
-  blocks_.Release(sequence.block_table);
-  sequence.known = KvBlocks::Prefix();
+  cache_.Release(sequence.blocks);
   sequence.fed = 0;
   sequence.answering = false;
   ++sequence.life;
@@ -272,18 +256,16 @@ void Batcher::TakeAnswers(const Pace& pace, StepRoom& room) {
 
 bool Batcher::TakeAnswer(Sequence& sequence, const Pace& pace, StepRoom& room) {
   std::vector<int32_t> draft = DraftFor(sequence, pace, room.rows());
-  const int64_t end = sequence.token_count();
+  const int32_t end = sequence.token_count() + static_cast<int32_t>(draft.size());
   // A guess is not worth what another sequence has.
-  if (!draft.empty() &&
-      !blocks_.Extend(end + static_cast<int64_t>(draft.size()), sequence.block_table)) {
-    draft.clear();
-  }
-  return MakeRoom(sequence, end) && Take(sequence, 1, std::move(draft), room);
+  if (!draft.empty() && !cache_.Extend(sequence.fed, end, sequence.blocks)) draft.clear();
+  return MakeRoom(sequence) && Take(sequence, 1, std::move(draft), room);
 }
 
 std::vector<int32_t> Batcher::DraftFor(Sequence& sequence, const Pace& pace, int32_t rows_taken) {
   // The step gives one token more than it has drafts.
-  int64_t most = int64_t{options_.context_length} - sequence.token_count();
+  int64_t most =
+      std::min<int64_t>(options_.context_length - sequence.token_count(), cache_.most_rows() - 1);
   if (sequence.request.max_tokens > 0) {
     most = std::min<int64_t>(most, sequence.request.max_tokens - sequence.answer_count() - 1);
   }
@@ -295,8 +277,12 @@ void Batcher::TakePrompts(const Pace& pace, StepRoom& room) {
   int32_t rows_left = std::max(pace.step_rows - room.rows(), kMinPromptRows);
   if (options_.prompt_chunk > 0) rows_left = std::min(rows_left, options_.prompt_chunk);
   for (Sequence* sequence : PromptsInOrder()) {
-    const int32_t count = std::min(sequence->unfed_count(), rows_left);
-    if (count == 0 || !Take(*sequence, count, {}, room)) break;
+    if (rows_left == 0) break;
+    // One before it may have preempted it; or it waits for blocks of elder ones, which may come
+    // after it.
+    if (running_.count(sequence->id) == 0 || !MakeRoom(*sequence)) continue;
+    const int32_t count = std::min({sequence->unfed_count(), rows_left, cache_.most_rows()});
+    if (!Take(*sequence, count, {}, room)) break;
     rows_left -= count;
   }
 }
@@ -322,6 +308,7 @@ bool Batcher::Take(Sequence& sequence, int32_t count, std::vector<int32_t> draft
   const bool decodes = sequence.answering;
   Span span = sequence.MakeSpan(count, draft);
   const int32_t rows = span.row_count();
+  span.block_table = cache_.Table(sequence.blocks, span.first_position, rows);
   const int32_t draft_count = static_cast<int32_t>(draft.size());
   if (!room.Add(std::move(span), sequence.MakeOutput(count, draft_count))) return false;
   sequence.fed += count;
@@ -393,8 +380,7 @@ void Batcher::FinishSpan(const InFlightSpan& span, const SpanOutput& output,
   --sequence.steps_in_flight;
   if (!output.status.ok()) return EndRequest(span.sequence.first, output.status, now_ms);
   if (span.life == sequence.life) {
-    sequence.known = blocks_.Remember(
-        sequence.known, absl::MakeConstSpan(sequence.tokens).first(span.end), sequence.block_table);
+    cache_.Remember(absl::MakeConstSpan(sequence.tokens).first(span.end), sequence.blocks);
   }
   if (span.decodes && std::exchange(running.counted_step, result.step) != result.step) {
     running.usage.decode_stage_ms.resize(result.stages.size());
@@ -440,9 +426,7 @@ void Batcher::AcceptSamples(Running& running, Sequence& sequence, const InFlight
   const bool has_blocks = span.life == sequence.life;
   if (has_blocks) {
     sequence.fed = span.end + accepted;
-    sequence.known =
-        blocks_.Remember(sequence.known, absl::MakeConstSpan(sequence.tokens).first(sequence.fed),
-                         sequence.block_table);
+    cache_.Remember(absl::MakeConstSpan(sequence.tokens).first(sequence.fed), sequence.blocks);
   }
   if (end.has_value()) {
     EndSequence(sequence.id, *end, now_ms);
@@ -505,7 +489,7 @@ void Batcher::EndRequest(RequestId id, const absl::Status& status, double now_ms
 
 // Its blocks are free at once; kv_blocks.h says why that harms nobody.
 void Batcher::Forget(std::unique_ptr<Sequence> sequence) {
-  blocks_.Release(sequence->block_table);
+  cache_.Release(sequence->blocks);
   waiting_.erase(sequence->id);
   running_.erase(sequence->id);
   prompts_.erase(sequence->id);
@@ -526,9 +510,9 @@ const SchedulerStats& Batcher::stats(double now_ms) {
   stats_.queued_requests = static_cast<int64_t>(queued_requests());
   stats_.running_requests = static_cast<int64_t>(requests_.size()) - stats_.queued_requests;
   stats_.steps_in_flight = static_cast<int64_t>(in_flight_.size());
-  stats_.kv_blocks = blocks_.block_count();
-  stats_.kv_blocks_free = blocks_.free_count();
-  stats_.kv_blocks_cached = blocks_.cached_count();
+  stats_.kv_blocks = cache_.block_count();
+  stats_.kv_blocks_free = cache_.free_count();
+  stats_.kv_blocks_cached = cache_.cached_count();
   stats_.uptime_ms = now_ms;
   return stats_;
 }

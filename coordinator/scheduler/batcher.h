@@ -20,7 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "coordinator/scheduler/kv_blocks.h"
+#include "coordinator/scheduler/kv_cache.h"
 #include "coordinator/scheduler/pacing.h"
 #include "coordinator/scheduler/request.h"
 #include "coordinator/scheduler/scheduler.h"
@@ -101,7 +101,7 @@ class Batcher {
   bool AdmitFirst();
   bool GiveBlocks(Sequence& sequence);
   void Fork(RequestId id, Running& running);
-  bool MakeRoom(Sequence& sequence, int64_t position_count);
+  bool MakeRoom(Sequence& sequence);
   void Preempt(Sequence& sequence);
 
   const Pace& ChoosePace();
@@ -126,7 +126,7 @@ class Batcher {
   void Forget(std::unique_ptr<Sequence> sequence);
 
   const SchedulerOptions options_;
-  KvBlocks blocks_;
+  KvCache cache_;
   StepTimes times_;
   const Pacing pacing_;
   uint64_t next_step_ = 0;

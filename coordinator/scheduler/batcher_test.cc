@@ -13,6 +13,9 @@ namespace {
 
 constexpr int32_t kBlocks = 20;
 
+// Full attention, and layers with a window that no block divides.
+const std::vector<CacheGroup> kTwoGroups = {{}, {.window = 50, .layers = {}}};
+
 std::vector<int32_t> Prompt(int32_t count, int32_t salt = 0) {
   std::vector<int32_t> tokens(count);
   for (int32_t i = 0; i < count; ++i) tokens[i] = (i * i * 5 + 3 + salt) % kFakeVocabulary;
@@ -61,12 +64,18 @@ class BatcherTest : public testing::Test {
  protected:
   void Build(int32_t block_count, int32_t context_length = kBlocks * kKvBlockTokens,
              int32_t prompt_chunk = 0, FakePipeline::Language language = FakeNextToken) {
+    BuildGroups({{}}, {block_count}, context_length, std::move(language), prompt_chunk);
+  }
+  void BuildGroups(const std::vector<CacheGroup>& groups, const std::vector<int32_t>& block_counts,
+                   int32_t context_length, FakePipeline::Language language = FakeNextToken,
+                   int32_t prompt_chunk = 0) {
     SchedulerOptions options;
-    options.kv_block_count = block_count;
+    options.cache_groups = groups;
+    options.kv_block_counts = block_counts;
     options.context_length = context_length;
     options.vocabulary_size = kFakeVocabulary;
     options.prompt_chunk = prompt_chunk;
-    pipeline_ = std::make_unique<FakePipeline>(3, std::move(language));
+    pipeline_ = std::make_unique<FakePipeline>(3, std::move(language), groups);
     batcher_ = std::make_unique<Batcher>(options, 3);
   }
   void SetUp() override { Build(kBlocks); }
@@ -104,6 +113,8 @@ class BatcherTest : public testing::Test {
   int64_t RowsSubmitted() const {
     return std::accumulate(pipeline_->rows.begin(), pipeline_->rows.end(), int64_t{0});
   }
+  // In the repetitive language, with cancels, deadlines, drafts and choices.
+  void RunTenThousandRequests();
 
   std::unique_ptr<FakePipeline> pipeline_;
   std::unique_ptr<Batcher> batcher_;
@@ -463,10 +474,91 @@ TEST_F(BatcherTest, DraftsStopWhereTheyAreWrong) {
   EXPECT_LT(heard->usage.drafted_tokens - heard->usage.accepted_tokens, 40);
 }
 
+// ---- Windows. The pipeline fails whatever sees another sequence's blocks, or none.
+
+TEST_F(BatcherTest, AnAnswerGoesOnWithTheBlocksOfItsWindow) {
+  BuildGroups(kTwoGroups, {80, 5}, 80 * kKvBlockTokens, FakeNextToken, /*prompt_chunk=*/200);
+  const auto heard = Add(RequestFor(Prompt(700), 1500));
+  RunAll();
+  ASSERT_TRUE(heard->status.ok()) << heard->status;
+  EXPECT_EQ(heard->ids[0], FakeAnswer(Prompt(700), 1500));
+  // Five blocks have room for a window of 50 wherever it begins, and so many rows.
+  EXPECT_EQ(*std::max_element(pipeline_->rows.begin(), pipeline_->rows.end()), 4 * 32 - 50);
+}
+
+TEST_F(BatcherTest, APromptIsFoundAgainWithItsWindow) {
+  BuildGroups(kTwoGroups, {kBlocks, 12}, kBlocks * kKvBlockTokens);
+  const auto first = Add(RequestFor(Prompt(40), 60));
+  RunAll();
+  std::vector<int32_t> conversation = Prompt(40);
+  conversation.insert(conversation.end(), first->ids[0].begin(), first->ids[0].end());
+  conversation.insert(conversation.end(), {1, 2, 3});
+  const auto next = Add(RequestFor(conversation, 5));
+  RunAll();
+  EXPECT_EQ(next->usage.cached_tokens, 96);
+  EXPECT_EQ(next->ids[0], FakeAnswer(conversation, 5));
+}
+
+TEST_F(BatcherTest, ChoicesShareAWindow) {
+  BuildGroups(kTwoGroups, {kBlocks, 8}, kBlocks * kKvBlockTokens);
+  Request request = RequestFor(Prompt(100), 150);
+  request.choice_count = 3;
+  const auto heard = Add(std::move(request));
+  RunAll();
+  ASSERT_TRUE(heard->status.ok()) << heard->status;
+  for (int choice = 0; choice < 3; ++choice) {
+    EXPECT_EQ(heard->ids[choice], FakeAnswer(Prompt(100), 150, choice));
+  }
+}
+
+TEST_F(BatcherTest, TheYoungestGivesWayWhereWindowsRunOut) {
+  BuildGroups(kTwoGroups, {40, 6}, 40 * kKvBlockTokens);
+  std::vector<std::shared_ptr<Heard>> all;
+  for (int32_t i = 0; i < 4; ++i) all.push_back(Add(RequestFor(Prompt(30, i), 120)));
+  for (int32_t i = 4; i < 8; ++i) all.push_back(Add(RequestFor(Prompt(300, i), 20)));
+  RunAll();
+  EXPECT_GT(batcher_->stats(now_).preemptions, 0u);
+  for (int32_t i = 0; i < 8; ++i) {
+    ASSERT_TRUE(all[i]->status.ok()) << all[i]->status;
+    const int32_t size = i < 4 ? 30 : 300;
+    EXPECT_EQ(all[i]->ids[0], FakeAnswer(Prompt(size, i), i < 4 ? 120 : 20)) << i;
+  }
+}
+
+TEST_F(BatcherTest, AModelOfWindowsAloneSeesNoMore) {
+  constexpr int32_t kWindow = 40;
+  BuildGroups({{.window = kWindow, .layers = {}}}, {8}, 4000);
+  std::vector<int32_t> tokens = Prompt(500);
+  const auto heard = Add(RequestFor(tokens, 1000));
+  RunAll();
+  ASSERT_TRUE(heard->status.ok()) << heard->status;
+  ASSERT_EQ(heard->ids[0].size(), 1000u);
+  for (const int32_t id : heard->ids[0]) {
+    ASSERT_EQ(id, FakeNextToken(absl::MakeConstSpan(tokens).last(kWindow)));
+    tokens.push_back(id);
+  }
+}
+
+TEST_F(BatcherTest, DraftsMoveNoWindowTooFar) {
+  std::map<Speculation, std::vector<int32_t>> ids;
+  for (const Speculation mode : {Speculation::kOff, Speculation::kOn}) {
+    BuildGroups(kTwoGroups, {kBlocks, 5}, kBlocks * kKvBlockTokens, RepetitiveLanguage);
+    Request request = RequestFor(Prompt(40), 400);
+    request.speculation = mode;
+    const auto heard = Add(std::move(request));
+    RunAll();
+    ASSERT_TRUE(heard->status.ok()) << heard->status;
+    ids[mode] = heard->ids[0];
+    EXPECT_EQ(heard->usage.accepted_tokens > 0, mode == Speculation::kOn);
+    EXPECT_EQ(heard->usage.accepted_tokens < heard->usage.drafted_tokens, mode == Speculation::kOn);
+  }
+  EXPECT_EQ(ids[Speculation::kOff].size(), 400u);
+  EXPECT_EQ(ids[Speculation::kOn], ids[Speculation::kOff]);
+}
+
 // ---- Everything at once.
 
-TEST_F(BatcherTest, TenThousandRequestsLeaveNothingBehind) {
-  Build(16, 16 * kKvBlockTokens, 0, RepetitiveLanguage);
+void BatcherTest::RunTenThousandRequests() {
   std::mt19937 random(7);
   const auto below = [&](uint32_t limit) { return static_cast<int32_t>(random() % limit); };
   struct Sent {
@@ -525,6 +617,16 @@ TEST_F(BatcherTest, TenThousandRequestsLeaveNothingBehind) {
   EXPECT_GT(stats.preemptions, 100u);
   EXPECT_GT(stats.cached_tokens, 1000u);
   EXPECT_EQ(stats.requests_finished, 10000u);
+}
+
+TEST_F(BatcherTest, TenThousandRequestsLeaveNothingBehind) {
+  Build(16, 16 * kKvBlockTokens, 0, RepetitiveLanguage);
+  RunTenThousandRequests();
+}
+
+TEST_F(BatcherTest, TenThousandRequestsWithAWindowLeaveNothingBehind) {
+  BuildGroups(kTwoGroups, {16, 8}, 16 * kKvBlockTokens, RepetitiveLanguage);
+  RunTenThousandRequests();
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // A pipeline for tests: a language in which the next token is a function of all before it, computed
-// from what was written into KV blocks, so that a wrong position, block or order shows.
+// from what was written into KV blocks, so that a wrong position, block or order shows. Where
+// layers have a window, what their blocks hold is checked: a span whose rows would see anything but
+// their own sequence fails.
 #ifndef BATON_COORDINATOR_SCHEDULER_FAKE_PIPELINE_H_
 #define BATON_COORDINATOR_SCHEDULER_FAKE_PIPELINE_H_
 
@@ -13,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/local_stage.h"
 #include "engine/pipeline/stage.h"
 
@@ -42,8 +45,13 @@ class FakePipeline : public Pipeline {
  public:
   using Language = std::function<int32_t(absl::Span<const int32_t> tokens, uint64_t seed)>;
 
-  explicit FakePipeline(int stage_count, Language language = FakeNextToken)
-      : stage_count_(stage_count), language_(std::move(language)) {}
+  // The tokens that the language is given are those that the first of the cache groups sees.
+  explicit FakePipeline(int stage_count, Language language = FakeNextToken,
+                        std::vector<CacheGroup> groups = {{}})
+      : stage_count_(stage_count),
+        language_(std::move(language)),
+        groups_(std::move(groups)),
+        cache_(groups_.size()) {}
 
   int stage_count() const override { return stage_count_; }
 
@@ -72,6 +80,8 @@ class FakePipeline : public Pipeline {
     result.step = batch.step;
     const double rows = static_cast<double>(batch.row_count());
     result.stages.assign(stage_count_, StageTiming{2.0 + ms_per_row * rows});
+    // As layers do: all rows are stored before one attends.
+    for (const Span& span : batch.spans) Store(span);
     for (size_t i = 0; i < batch.spans.size(); ++i) {
       result.outputs.push_back(Run(batch.spans[i], outputs[i]));
     }
@@ -93,32 +103,86 @@ class FakePipeline : public Pipeline {
   size_t most_in_flight = 0;
 
  private:
-  // Nothing is there where no step has written.
-  static constexpr int32_t kNothing = -7;
+  // What a position's K and V are made of: its token, and all before it.
+  struct Slot {
+    int32_t token = -7;  // where no step has written
+    uint64_t history = 0;
+    bool operator==(const Slot& other) const = default;
+  };
+
+  static uint64_t Continue(uint64_t history, int32_t token) {
+    return (history + static_cast<uint64_t>(token) + 1) * 6364136223846793005u;
+  }
+
+  bool IsPoisoned(const Span& span) const {
+    return std::find(span.tokens.begin(), span.tokens.end(), poison) != span.tokens.end();
+  }
+
+  void Store(const Span& span) {
+    if (IsPoisoned(span)) return;
+    for (int32_t row = 0; row < span.row_count(); ++row) {
+      const int32_t position = span.first_position + row;
+      const uint64_t before = position == 0 ? 0 : SlotAt(span, 0, position - 1).history;
+      const Slot slot = {span.tokens[row], Continue(before, span.tokens[row])};
+      for (size_t i = 0; i < groups_.size(); ++i) SlotAt(span, i, position) = slot;
+    }
+  }
+
+  // First position that the rows of a span see.
+  int32_t FirstSeen(const Span& span, size_t group) const {
+    const int32_t window = groups_[group].window;
+    return window == 0 ? 0 : std::max(0, span.first_position - window + 1);
+  }
+
+  // Each position follows the one before it, and is the same in all groups that see it.
+  absl::Status CheckBlocks(const Span& span) {
+    size_t table_size = 0;
+    for (const CacheGroup& group : groups_) {
+      table_size += group.BlocksOf(span.first_position, span.row_count()).size();
+    }
+    if (span.block_table.size() != table_size) return absl::InternalError("a wrong block table");
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      const int32_t end = span.first_position + span.row_count();
+      for (int32_t position = FirstSeen(span, i); position < end; ++position) {
+        const Slot& slot = SlotAt(span, i, position);
+        const bool has_before = position > FirstSeen(span, i);
+        const uint64_t before = has_before ? SlotAt(span, i, position - 1).history : 0;
+        const bool follows = slot.history == Continue(before, slot.token);
+        if (slot == SlotAt(span, 0, position) && (follows || (!has_before && position > 0)))
+          continue;
+        return absl::InternalError(
+            absl::StrCat("group ", i, " holds another sequence at position ", position));
+      }
+    }
+    return absl::OkStatus();
+  }
 
   SpanOutput Run(const Span& span, const OutputSpec& spec) {
     SpanOutput output;
-    if (std::find(span.tokens.begin(), span.tokens.end(), poison) != span.tokens.end()) {
+    if (IsPoisoned(span)) {
       output.status = absl::InternalError("not finite");
       return output;
     }
-    for (int32_t row = 0; row < span.row_count(); ++row) {
-      Slot(span, span.first_position + row) = span.tokens[row];
-    }
+    output.status = CheckBlocks(span);
+    if (!output.status.ok()) return output;
     std::vector<int32_t> tokens;
     const int32_t end = span.first_position + span.row_count();
-    for (int32_t position = 0; position < end; ++position) {
-      tokens.push_back(Slot(span, position));
+    const int32_t first_seen = FirstSeen(span, 0);
+    for (int32_t position = first_seen; position < end; ++position) {
+      tokens.push_back(SlotAt(span, 0, position).token);
     }
     const auto seen = [&](int32_t row) {
-      return absl::MakeConstSpan(tokens).first(span.first_position + row + 1);
+      const int32_t count = span.first_position + row + 1 - first_seen;
+      const auto all = absl::MakeConstSpan(tokens).first(count);
+      const int32_t window = groups_[0].window;
+      return window == 0 || count <= window ? all : all.last(window);
     };
     if (spec.kind != OutputSpec::Kind::kNone) asked.push_back(spec);
     if (spec.kind == OutputSpec::Kind::kSample) {
       for (int32_t i = 0; i < spec.sampled_rows; ++i) {
         const int32_t row = span.row_count() - spec.sampled_rows + i;
         // The number drawn is the counter's: at the wrong position it would be another.
-        const uint64_t shift = spec.sample.counter + i - seen(row).size();
+        const uint64_t shift = spec.sample.counter + i - (span.first_position + row + 1);
         SampleResult sample;
         sample.token = language_(seen(row), spec.sample.params.seed + shift);
         output.samples.push_back(sample);
@@ -133,20 +197,25 @@ class FakePipeline : public Pipeline {
     return output;
   }
 
-  int32_t& Slot(const Span& span, int32_t position) {
-    const size_t slot =
-        static_cast<size_t>(span.block_table.at(position / kKvBlockTokens)) * kKvBlockTokens +
-        position % kKvBlockTokens;
-    if (cache_.size() <= slot) cache_.resize(slot + 1, kNothing);
-    return cache_[slot];
+  Slot& SlotAt(const Span& span, size_t group, int32_t position) {
+    int32_t entry = 0;  // of the block table
+    for (size_t i = 0; i < group; ++i) {
+      entry += groups_[i].BlocksOf(span.first_position, span.row_count()).size();
+    }
+    const int32_t first = groups_[group].BlocksOf(span.first_position, span.row_count()).begin;
+    const int32_t block = span.block_table.at(entry + position / kKvBlockTokens - first);
+    const size_t slot = static_cast<size_t>(block) * kKvBlockTokens + position % kKvBlockTokens;
+    if (cache_[group].size() <= slot) cache_[group].resize(slot + 1);
+    return cache_[group][slot];
   }
 
   const int stage_count_;
   const Language language_;
+  const std::vector<CacheGroup> groups_;
   std::mutex mutex_;
   uint64_t submitted_ = 0;
   std::deque<std::pair<Batch, std::vector<OutputSpec>>> queue_;
-  std::vector<int32_t> cache_;  // by slot of all blocks
+  std::vector<std::vector<Slot>> cache_;  // by cache group, then slot of all blocks
 };
 
 }  // namespace baton

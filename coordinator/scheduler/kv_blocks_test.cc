@@ -1,129 +1,54 @@
 #include "coordinator/scheduler/kv_blocks.h"
 
-#include <numeric>
-
-#include "engine/pipeline/local_stage.h"
 #include "gtest/gtest.h"
 
 namespace baton {
 namespace {
 
-using Table = std::vector<int32_t>;
-
-std::vector<int32_t> Tokens(int32_t blocks, int32_t first = 0) {
-  std::vector<int32_t> tokens(blocks * kKvBlockTokens);
-  std::iota(tokens.begin(), tokens.end(), first);
-  return tokens;
-}
-
-// A sequence that computed `blocks` full blocks, remembered and given back.
-void Cache(KvBlocks& blocks, const std::vector<int32_t>& tokens) {
-  Table table;
-  ASSERT_TRUE(blocks.Extend(static_cast<int64_t>(tokens.size()), table));
-  blocks.Remember({}, tokens, table);
-  blocks.Release(table);
-}
-
-TEST(KvBlocksTest, GivesWhatPositionsNeed) {
-  KvBlocks blocks(4);
-  Table table;
-  ASSERT_TRUE(blocks.Extend(0, table));
-  EXPECT_EQ(table, Table{});
-  ASSERT_TRUE(blocks.Extend(1, table));
-  ASSERT_TRUE(blocks.Extend(kKvBlockTokens, table));
-  EXPECT_EQ(table, Table{0});
-  ASSERT_TRUE(blocks.Extend(kKvBlockTokens + 1, table));
-  EXPECT_EQ(table, (Table{0, 1}));
-  ASSERT_TRUE(blocks.Extend(3, table));
-  EXPECT_EQ(table, (Table{0, 1}));
-  EXPECT_EQ(blocks.free_count(), 2);
-  blocks.Release(table);
-  EXPECT_TRUE(table.empty());
-  EXPECT_EQ(blocks.free_count(), 4);
-}
-
-TEST(KvBlocksTest, RefusesMoreThanThereIsAndChangesNothing) {
+TEST(KvBlocksTest, FreeOnesAreTakenFirst) {
   KvBlocks blocks(3);
-  Table first;
-  Table second;
-  ASSERT_TRUE(blocks.Extend(2 * kKvBlockTokens, first));
-  EXPECT_FALSE(blocks.Extend(2 * kKvBlockTokens, second));
-  EXPECT_TRUE(second.empty());
+  PrefixNode node;
+  EXPECT_EQ(blocks.Take().id, 0);
+  EXPECT_EQ(blocks.Take().id, 1);
+  blocks.Remember(0, &node);
+  blocks.Release(0);
   EXPECT_EQ(blocks.free_count(), 1);
-}
-
-TEST(KvBlocksTest, FindsFullBlocksWithTheSameBeginning) {
-  KvBlocks blocks(8);
-  Cache(blocks, Tokens(3));
-  EXPECT_EQ(blocks.cached_count(), 3);
-  Table table;
-  std::vector<int32_t> tokens = Tokens(3);
-  tokens.resize(tokens.size() - 1);
-  EXPECT_EQ(blocks.Find(tokens, table).token_count, 2 * kKvBlockTokens);
-  EXPECT_EQ(table, (Table{0, 1}));
   EXPECT_EQ(blocks.cached_count(), 1);
-  Table shared;
-  tokens[kKvBlockTokens] = -1;
-  EXPECT_EQ(blocks.Find(tokens, shared).token_count, kKvBlockTokens);
-  EXPECT_EQ(shared, Table{0});
-  blocks.Release(table);
-  EXPECT_EQ(blocks.cached_count(), 2);  // one is still in use
-  blocks.Release(shared);
-  EXPECT_EQ(blocks.cached_count(), 3);
+  EXPECT_EQ(blocks.Take().id, 2);
+  const KvBlocks::Taken cached = blocks.Take();
+  EXPECT_EQ(cached.id, 0);
+  EXPECT_EQ(cached.forgotten, &node);
+  EXPECT_EQ(blocks.available_count(), 0);
+  blocks.Release(0);
+  EXPECT_EQ(blocks.free_count(), 1);  // what it holds is not known any more
 }
 
-TEST(KvBlocksTest, TheSameTokensElsewhereAreNotTheSame) {
-  KvBlocks blocks(8);
-  Cache(blocks, Tokens(2));
-  std::vector<int32_t> other = Tokens(1, 1000);
-  const std::vector<int32_t> second = Tokens(2);
-  other.insert(other.end(), second.begin() + kKvBlockTokens, second.end());
-  Table table;
-  EXPECT_EQ(blocks.Find(other, table).token_count, 0);
-}
-
-TEST(KvBlocksTest, EvictsWhatWasUsedLongestAgoAndChildrenFirst) {
-  KvBlocks blocks(4);
-  Cache(blocks, Tokens(2));
-  Cache(blocks, Tokens(2, 1000));
-  Table table;
-  blocks.Find(Tokens(2), table);  // uses the first ones again
-  blocks.Release(table);
-  Table taken;
-  ASSERT_TRUE(blocks.Extend(1, taken));
-  EXPECT_EQ(blocks.Find(Tokens(2, 1000), table).token_count, kKvBlockTokens);
-  blocks.Release(table);
-  EXPECT_EQ(blocks.Find(Tokens(2), table).token_count, 2 * kKvBlockTokens);
-  blocks.Release(table);
-  blocks.Release(taken);
-}
-
-TEST(KvBlocksTest, WhatTwoComputedIsKeptOnce) {
-  KvBlocks blocks(4);
-  Table first;
-  Table second;
-  ASSERT_TRUE(blocks.Extend(kKvBlockTokens, first));
-  ASSERT_TRUE(blocks.Extend(2 * kKvBlockTokens, second));
-  const auto a = blocks.Remember({}, Tokens(1), first);
-  const auto b = blocks.Remember({}, Tokens(2), second);
-  EXPECT_EQ(a.token_count, kKvBlockTokens);
-  EXPECT_EQ(b.token_count, 2 * kKvBlockTokens);
-  blocks.Release(second);
-  blocks.Release(first);
-  EXPECT_EQ(blocks.free_count(), 2);
+TEST(KvBlocksTest, TheCachedOneThatWasUsedLongestAgoGoesFirst) {
+  KvBlocks blocks(3);
+  PrefixNode nodes[3];
+  for (int32_t i = 0; i < 3; ++i) blocks.Remember(blocks.Take().id, &nodes[i]);
+  for (const int32_t id : {1, 0, 2}) blocks.Release(id);
+  blocks.Share(1);
   EXPECT_EQ(blocks.cached_count(), 2);
-  Table table;
-  EXPECT_EQ(blocks.Find(Tokens(2), table).token_count, 2 * kKvBlockTokens);
-  blocks.Release(table);
+  blocks.Release(1);
+  for (const int32_t id : {0, 2, 1}) EXPECT_EQ(blocks.Take().id, id);
+}
+
+TEST(KvBlocksTest, ASharedBlockIsHeldUntilTheLastGivesItBack) {
+  KvBlocks blocks(1);
+  blocks.Take();
+  blocks.Share(0);
+  blocks.Release(0);
+  EXPECT_EQ(blocks.available_count(), 0);
+  blocks.Release(0);
+  EXPECT_EQ(blocks.available_count(), 1);
 }
 
 TEST(KvBlocksDeathTest, ReleasingTwiceIsOurBug) {
   KvBlocks blocks(2);
-  Table table;
-  ASSERT_TRUE(blocks.Extend(1, table));
-  Table again = table;
-  blocks.Release(table);
-  EXPECT_DEATH(blocks.Release(again), "references");
+  blocks.Take();
+  blocks.Release(0);
+  EXPECT_DEATH(blocks.Release(0), "references");
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ class PerplexityTest : public testing::Test {
 
   static SchedulerOptions Options() {
     SchedulerOptions options;
-    options.kv_block_count = 16;
+    options.kv_block_counts = {16};
     options.context_length = 512;
     options.vocabulary_size = kFakeVocabulary;
     options.prompt_chunk = 5;

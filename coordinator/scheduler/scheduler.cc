@@ -283,9 +283,12 @@ class Scheduler::Impl {
 namespace {
 
 SchedulerOptions WithinBlocks(SchedulerOptions options) {
-  CHECK(options.kv_block_count > 0);
-  options.context_length = static_cast<int32_t>(
-      std::min<int64_t>(options.context_length, PositionsIn(options.kv_block_count)));
+  CHECK(options.kv_block_counts.size() == options.cache_groups.size());
+  for (size_t i = 0; i < options.cache_groups.size(); ++i) {
+    if (options.cache_groups[i].window > 0) continue;  // serves any number of positions
+    options.context_length = static_cast<int32_t>(
+        std::min<int64_t>(options.context_length, PositionsIn(options.kv_block_counts[i])));
+  }
   return options;
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/scheduler/request.h"
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
@@ -38,7 +39,8 @@ struct StepRecord {
 };
 
 struct SchedulerOptions {
-  int32_t kv_block_count = 0;   // of every stage; at least one
+  std::vector<CacheGroup> cache_groups = {{}};  // of the model
+  std::vector<int32_t> kv_block_counts;         // of every stage, by cache group; at least one
   int32_t context_length = 0;   // positions of one sequence; cut to what the blocks can hold
   int32_t vocabulary_size = 0;  // bounds token ids
   int32_t prompt_chunk = 0;     // most prompt rows in one step; 0: chosen by what steps take
@@ -54,7 +56,7 @@ struct SchedulerStats {
   int64_t queued_requests = 0;   // wait for KV blocks, those preempted too
   int64_t running_requests = 0;  // have KV blocks
   int64_t steps_in_flight = 0;
-  int32_t kv_blocks = 0;
+  int32_t kv_blocks = 0;         // of all cache groups
   int32_t kv_blocks_free = 0;    // hold nothing
   int32_t kv_blocks_cached = 0;  // hold a prefix that no request uses now; free when needed
 

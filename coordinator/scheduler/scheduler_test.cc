@@ -29,7 +29,7 @@ Request RequestFor(std::vector<int32_t> prompt, int32_t max_tokens) {
 
 SchedulerOptions Options() {
   SchedulerOptions options;
-  options.kv_block_count = kBlocks;
+  options.kv_block_counts = {kBlocks};
   options.context_length = 512;
   options.vocabulary_size = kFakeVocabulary;
   return options;
@@ -97,7 +97,7 @@ TEST(SchedulerTest, RefusesWhatHasNoMeaning) {
 TEST(SchedulerTest, TheContextIsWhatTheBlocksHold) {
   FakePipeline pipeline(1);
   SchedulerOptions options = Options();
-  options.kv_block_count = 2;
+  options.kv_block_counts = {2};
   const Scheduler scheduler(pipeline, options);
   EXPECT_EQ(scheduler.context_length(), 2 * kKvBlockTokens);
 }

@@ -22,8 +22,6 @@ Span Sequence::MakeSpan(int32_t count, const std::vector<int32_t>& draft) const 
   span.tokens.assign(tokens.begin() + fed, tokens.begin() + fed + count);
   span.tokens.insert(span.tokens.end(), draft.begin(), draft.end());
   span.first_position = fed;
-  const int32_t blocks = BlocksFor(fed + span.row_count());
-  span.block_table.assign(block_table.begin(), block_table.begin() + blocks);
   return span;
 }
 

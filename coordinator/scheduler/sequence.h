@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "coordinator/scheduler/kv_blocks.h"
+#include "coordinator/scheduler/kv_cache.h"
 #include "coordinator/scheduler/prompt_lookup.h"
 #include "coordinator/scheduler/request.h"
 #include "engine/pipeline/batch.h"
@@ -33,7 +33,7 @@ struct Sequence {
     return token_count() - static_cast<int32_t>(request.prompt.size());
   }
 
-  // Rows of the tokens [fed, fed + count), and of `draft` behind them.
+  // Rows of the tokens [fed, fed + count), and of `draft` behind them; the block table is empty.
   Span MakeSpan(int32_t count, const std::vector<int32_t>& draft) const;
   // What is wanted of that span.
   OutputSpec MakeOutput(int32_t count, int32_t draft_count) const;
@@ -48,9 +48,7 @@ struct Sequence {
   uint64_t last_step = ~uint64_t{0};  // that has one
   int32_t life = 0;  // times that it was preempted: a span of an earlier life says nothing of the
                      // blocks of this one
-  int32_t refused_blocks = -1;  // that could be had, beside the headroom, when it was refused some
-  std::vector<int32_t> block_table;
-  KvBlocks::Prefix known;  // blocks that the prefix cache has been told of
+  SequenceBlocks blocks;
   PromptLookup drafts;
 
  private:

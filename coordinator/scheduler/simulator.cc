@@ -72,7 +72,7 @@ class Simulator {
 
   static SchedulerOptions OptionsFor(const SimulatedPipeline& pipeline) {
     SchedulerOptions options;
-    options.kv_block_count = pipeline.kv_block_count;
+    options.kv_block_counts = {pipeline.kv_block_count};
     options.context_length =
         static_cast<int32_t>(std::min<int64_t>(PositionsIn(pipeline.kv_block_count), 1 << 20));
     options.vocabulary_size = kVocabulary;

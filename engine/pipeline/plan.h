@@ -15,7 +15,8 @@ namespace baton {
 
 struct PlannedStage {
   StageRole role;
-  uint64_t weight_bytes = 0;  // file bytes of its tensors
+  uint64_t weight_bytes = 0;            // file bytes of its tensors
+  std::vector<uint64_t> kv_bytes = {};  // of its KV blocks, by cache group; empty: not decided yet
 };
 
 struct PipelinePlan {

@@ -54,6 +54,21 @@ TEST(StepWorkTest, FloatsWhereNothingIsRounded) {
   EXPECT_EQ(CountStepWork(MakeSpec(options), {}, {1, 1, 0}).f32_operations, exact.f32_operations);
 }
 
+TEST(StepWorkTest, WindowsAreReadAsFarAsRowsSee) {
+  ModelSpec spec = MakeSpec(ModelOptions());
+  const auto kv_bytes = [&](const StepShape& shape) {
+    const StepShape without = {shape.row_count, shape.logit_count, 0, shape.sequence_count};
+    return CountStepWork(spec, {}, shape).read_bytes - CountStepWork(spec, {}, without).read_bytes;
+  };
+  EXPECT_EQ(kv_bytes({1, 1, 100}), 100 * kKvBytesPerPosition);
+  spec.layers[1].window = 16;
+  EXPECT_EQ(kv_bytes({1, 1, 10}), 10 * kKvBytesPerPosition);
+  EXPECT_EQ(kv_bytes({1, 1, 100}), (100 + 16) * kKvBytesPerPosition / 2);
+  EXPECT_EQ(kv_bytes({2, 2, 200, 2}), (200 + 32) * kKvBytesPerPosition / 2);
+  // The window of a prompt's first row begins before it.
+  EXPECT_EQ(kv_bytes({40, 1, 100}), (100 + 55) * kKvBytesPerPosition / 2);
+}
+
 TEST(StepWorkTest, ExpertsThatAreUsed) {
   ModelOptions options;
   options.type = TensorType::kQ8_0;
