@@ -152,8 +152,10 @@ Json AnswerFormat::Choice(const AnswerPiece& piece, const char* chat_field) cons
   } else {
     Json said = Json::object();
     if (std::string(chat_field) == "message") said["role"] = "assistant";
+    // The field that DeepSeek gave to thoughts, and others since.
+    if (!piece.thought.empty()) said["reasoning_content"] = piece.thought;
     // The last chunk has nothing to say.
-    if (said.size() > 0 || !piece.text.empty()) said["content"] = piece.text;
+    if (said.contains("role") || !piece.text.empty()) said["content"] = piece.text;
     choice[chat_field] = std::move(said);
   }
   choice["logprobs"] = nullptr;

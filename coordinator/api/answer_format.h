@@ -20,6 +20,7 @@ namespace baton {
 // A piece of what one choice says, or all of it.
 struct AnswerPiece {
   int choice = 0;
+  std::string thought;  // of a conversation: what comes before `text`, which answers the question
   std::string text;
   std::vector<SampleResult> samples;  // the tokens that `text` is of, where log-probabilities are
                                       // wanted

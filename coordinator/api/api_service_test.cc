@@ -218,6 +218,24 @@ TEST_F(ApiServiceTest, StreamsAConversation) {
   }
 }
 
+TEST_F(ApiServiceTest, ThoughtsAreApartFromWhatIsSaid) {
+  model_.chat = ChatEncoder::Create(*file_, *tokenizer_, "deepseek-r1");
+  ServeChat("hm\n</think>\n\nyes");
+  const json message = BodyOf(Chat())["choices"][0]["message"];
+  EXPECT_EQ(message["reasoning_content"], "hm");
+  EXPECT_EQ(message["content"], "yes");
+  std::string thought, said;
+  for (const json& event : Chat({{"stream", true}})->Events()) {
+    const json delta = event["choices"][0]["delta"];
+    thought += delta.value("reasoning_content", "");
+    if (delta.contains("content") && delta["content"].is_string()) {
+      said += delta["content"].get<std::string>();
+    }
+  }
+  EXPECT_EQ(thought, "hm");
+  EXPECT_EQ(said, "yes");
+}
+
 TEST_F(ApiServiceTest, AStopStringIsNeverSaid) {
   Serve("one STOP two", 4);
   const json whole = BodyOf(Complete({{"stop", "STOP"}}));

@@ -11,6 +11,7 @@
 #include "coordinator/api/answer_format.h"
 #include "coordinator/api/api_error.h"
 #include "engine/base/status_macros.h"
+#include "engine/chat/thought_splitter.h"
 #include "engine/tokenizer/stream_decoder.h"
 
 namespace baton {
@@ -18,9 +19,18 @@ namespace {
 
 // What one choice of one prompt has said.
 struct ChoiceState {
-  ChoiceState(const Tokenizer& tokenizer, const std::vector<std::string>& stop)
-      : decoder(tokenizer, stop) {}
+  ChoiceState(const Tokenizer& tokenizer, const std::vector<std::string>& stop,
+              const ThoughtMarks& thought_marks)
+      : decoder(tokenizer, stop), splitter(thought_marks) {}
+
+  void Add(const ThoughtSplitter::Parts& parts) {
+    piece.thought += parts.thought;
+    piece.text += parts.said;
+  }
+  bool has_text() const { return !piece.thought.empty() || !piece.text.empty(); }
+
   StreamDecoder decoder;
+  ThoughtSplitter splitter;
   AnswerPiece piece;  // not yet sent: of a stream little, else all
   TokenClock clock;
 };
@@ -53,8 +63,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
         prompts_left_(call_.requests.size()) {
     const int count = static_cast<int>(call_.requests.size()) * choices_per_prompt_;
     choices_.reserve(count);
+    const bool may_think = call_.kind == CallKind::kChat && model.chat.ok();
+    const ThoughtMarks thought_marks = may_think ? model.chat->thought_marks() : ThoughtMarks();
     for (int i = 0; i < count; ++i) {
-      choices_.emplace_back(tokenizer_, call_.stop);
+      choices_.emplace_back(tokenizer_, call_.stop, thought_marks);
       choices_.back().piece.choice = i;
     }
   }
@@ -119,8 +131,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
     ChoiceState& choice = choices_[index];
     metrics_.OnToken(&choice.clock);
     if (call_.logprobs) choice.piece.samples.push_back(sample);
-    choice.piece.text += choice.decoder.Push(sample.token);
-    if (call_.stream && !choice.piece.text.empty()) SendPiece(choice);
+    choice.Add(choice.splitter.Push(choice.decoder.Push(sample.token)));
+    if (call_.stream && choice.has_text()) SendPiece(choice);
     return !choice.decoder.stopped();
   }
 
@@ -128,8 +140,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
     const std::lock_guard<std::mutex> lock(mutex_);
     ChoiceState& choice = choices_[index];
     metrics_.OnChoiceDone(reason);
-    choice.piece.text += choice.decoder.Flush();
-    if (call_.stream && !choice.piece.text.empty()) SendPiece(choice);
+    choice.Add(choice.splitter.Push(choice.decoder.Flush()));
+    choice.Add(choice.splitter.Flush());
+    if (call_.stream && choice.has_text()) SendPiece(choice);
     choice.piece.finish = reason;
     // The server ends: the text is not what was asked for, and must not look like it.
     if (reason == FinishReason::kCancelled) {
@@ -162,6 +175,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
       choice.piece.text_offset +=
           static_cast<int64_t>(tokenizer_.Piece(sample.token, /*render_special=*/true).size());
     }
+    choice.piece.thought.clear();
     choice.piece.text.clear();
     choice.piece.samples.clear();
   }

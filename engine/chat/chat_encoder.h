@@ -23,6 +23,9 @@ class ChatEncoder {
   static absl::StatusOr<ChatEncoder> Create(const GgufFile& file, const Tokenizer& tokenizer,
                                             const std::optional<std::string>& template_name);
 
+  // Of ChatTemplate.
+  ThoughtMarks thought_marks() const { return template_.thought_marks(); }
+
   // The whole conversation, up to where the model begins to answer. Special tokens in what people
   // wrote are ordinary text. Errors of ChatTemplate::Render().
   absl::StatusOr<std::vector<int32_t>> Encode(const std::vector<ChatMessage>& messages) const;

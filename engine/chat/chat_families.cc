@@ -37,7 +37,11 @@ constexpr TurnForm kChatMlAssistant = {"<|im_start|>assistant\n", "<|im_end|>\n"
   "{%if add_generation_prompt%}{{" CHATML_ANSWER                     \
   "}}{%if enable_thinking is defined and enable_thinking is false%}" \
   "{{'<think>\n\n</think>\n\n'}}{%endif%}{%endif%}$"
-constexpr ThoughtForm kQwen3Thought = {"</think>", nullptr, Trim::kLeadingNewlines};
+constexpr ThoughtForm kQwen3Thought = {
+    .begin = "<think>", .end = "</think>", .trim = Trim::kLeadingNewlines};
+constexpr ThoughtForm kThinkTags = {.begin = "<think>", .end = "</think>"};
+constexpr ThoughtForm kThinkTagsStay = {
+    .begin = "<think>", .end = "</think>", .stays_in_history = true};
 
 #define LLAMA3_SYSTEM "<|start_header_id|>system<|end_header_id|>\n\n"
 // The date is the one that the template has where it is told none.
@@ -115,6 +119,7 @@ constexpr TurnForm kKimiAssistant = {"<|im_assistant|>assistant<|im_middle|>", "
    .skips_empty_system = true,                                                               \
    .user = kChatMlUser,                                                                      \
    .assistant = {"<|im_start|>assistant\n", "<|im_end|>\n", Trim::kLeadingNewlines},         \
+   .thought = kThinkTagsStay,                                                                \
    .answer = "<|im_start|>assistant\n",                                                      \
    .no_think = family "-no-think"},                                                          \
   {                                                                                          \
@@ -149,6 +154,7 @@ constexpr ChatFamily kFamilies[] = {
      .default_close = "<|im_end|>\n",
      .user = kChatMlUser,
      .assistant = kChatMlAssistant,
+     .thought = kThinkTagsStay,
      .answer = "<|im_start|>assistant\n<think>"},
     {.name = "olmo3",
      .marks = {"'<|im_start|>system\n'+message.content}}",
@@ -386,7 +392,9 @@ constexpr ChatFamily kFamilies[] = {
      .skips_empty_system = true,
      .user = {"<|start|>user<|message|>", "<|end|>"},
      .assistant = {"<|start|>assistant<|channel|>final<|message|>", "<|end|>"},
-     .thought = {"<|channel|>final<|message|>"},
+     .thought = {.begin = "<|channel|>analysis<|message|>",
+                 .between = "<|end|><|start|>assistant",
+                 .end = "<|channel|>final<|message|>"},
      .answer = "<|start|>assistant"},
     {.name = "gpt-oss",
      .marks = {"model_identity='You are ChatGPT, a large language model trained by OpenAI.'",
@@ -399,7 +407,9 @@ constexpr ChatFamily kFamilies[] = {
      .skips_empty_system = true,
      .user = {"<|start|>user<|message|>", "<|end|>"},
      .assistant = {"<|start|>assistant<|channel|>final<|message|>", "<|end|>"},
-     .thought = {"<|channel|>final<|message|>"},
+     .thought = {.begin = "<|channel|>analysis<|message|>",
+                 .between = "<|end|><|start|>assistant",
+                 .end = "<|channel|>final<|message|>"},
      .answer = "<|start|>assistant"},
     {.name = "phi4-mini",
      .marks = {"'<|'+message.role+'|>'+message.content+'<|end|>'}}",
@@ -490,7 +500,7 @@ constexpr ChatFamily kFamilies[] = {
      .system = {"<|system|>\n"},
      .user = {"<|user|>\n", "", Trim::kBoth},
      .assistant = {"<|assistant|>\n", "", Trim::kBoth},
-     .thought = {"</think>"},
+     .thought = kThinkTags,
      .answer = "<|assistant|>\n<think>"},
     {.name = "ernie4.5",
      .marks = {"cls_token='<|begin_of_sentence|>'", "{{'User: '+message.content+'\n'}}",
@@ -508,7 +518,7 @@ constexpr ChatFamily kFamilies[] = {
      .skips_empty_system = true,
      .user = {"<｜hy_User｜>", "<｜hy_Assistant｜>"},
      .assistant = {"", "{eos}"},
-     .thought = {"<answer>", "</answer>", Trim::kBoth},
+     .thought = {.end = "<answer>", .answer_end = "</answer>", .trim = Trim::kBoth},
      .alternates = true,
      .starts_with_bos = true,
      .bos = "<｜hy_begin▁of▁sentence｜>",
@@ -522,7 +532,7 @@ constexpr ChatFamily kFamilies[] = {
      .skips_empty_system = true,
      .user = {"{bos}", "<|extra_0|>"},
      .assistant = {"", "{eos}"},
-     .thought = {"<answer>", "</answer>", Trim::kBoth},
+     .thought = {.end = "<answer>", .answer_end = "</answer>", .trim = Trim::kBoth},
      .alternates = true,
      .starts_with_bos = true,
      .bos = "<|startoftext|>",
@@ -532,7 +542,7 @@ constexpr ChatFamily kFamilies[] = {
                "{{'<think></think>'}}{%else%}{{'<think>'}}{%endif%}{%endif%}$"},
      .user = {"<｜User｜>"},
      .assistant = {"<｜Assistant｜><think></think>", "<｜end▁of▁sentence｜>"},
-     .thought = {"</think>"},
+     .thought = {.end = "</think>"},
      .answer = "<｜Assistant｜><think></think>",
      .alternates = true,
      .starts_with_bos = true,
@@ -543,7 +553,7 @@ constexpr ChatFamily kFamilies[] = {
                "content.split('</think>')[-1]", DEEPSEEK_0324_END},
      .user = {"<｜User｜>", "<｜Assistant｜>"},
      .assistant = {"", "<｜end▁of▁sentence｜>"},
-     .thought = {"</think>"},
+     .thought = kThinkTags,
      .alternates = true,
      .starts_with_bos = true,
      .bos = "<｜begin▁of▁sentence｜>",
@@ -562,7 +572,7 @@ constexpr ChatFamily kFamilies[] = {
                DEEPSEEK_END("<think>\n")},
      .user = {"<｜User｜>"},
      .assistant = {"<｜Assistant｜>", "<｜end▁of▁sentence｜>"},
-     .thought = {"</think>"},
+     .thought = kThinkTags,
      .answer = "<｜Assistant｜><think>\n",
      .starts_with_bos = true,
      .bos = "<｜begin▁of▁sentence｜>",
@@ -572,7 +582,7 @@ constexpr ChatFamily kFamilies[] = {
                DEEPSEEK_END("")},
      .user = {"<｜User｜>"},
      .assistant = {"<｜Assistant｜>", "<｜end▁of▁sentence｜>"},
-     .thought = {"</think>"},
+     .thought = kThinkTags,
      .answer = "<｜Assistant｜>",
      .starts_with_bos = true,
      .bos = "<｜begin▁of▁sentence｜>",

@@ -29,11 +29,14 @@ enum class SystemPlace {
   kLastUser,   // before that of the last one
 };
 
-// Answers of models that think first: history holds what comes after the thoughts alone.
+// Answers of models that think first. History holds what comes after the thoughts alone.
 struct ThoughtForm {
-  const char* end = nullptr;  // the last one of these ends the thoughts; null: nothing is dropped
+  const char* begin = nullptr;  // opens an answer's thoughts; null: they are not told apart
+  const char* between = "";     // what closes thoughts, where that is more than `end`
+  const char* end = nullptr;    // the last one of these ends the thoughts; null: there are none
+  bool stays_in_history = false;
   const char* answer_end = nullptr;  // goes from the end of an answer, together with the thoughts
-  Trim trim = Trim::kNone;           // of what is left, where there were thoughts
+  Trim trim = Trim::kNone;           // of what is left in history, where there were thoughts
 };
 
 inline constexpr int kMaxChatMarks = 6;

@@ -89,7 +89,8 @@ absl::string_view TrimAs(Trim trim, absl::string_view text) {
 
 // An answer without the thoughts before it.
 absl::string_view DropThoughts(const ThoughtForm& thought, absl::string_view text) {
-  const size_t end = thought.end == nullptr ? absl::string_view::npos : text.rfind(thought.end);
+  if (thought.end == nullptr || thought.stays_in_history) return text;
+  const size_t end = text.rfind(thought.end);
   if (end == absl::string_view::npos) return text;
   text.remove_prefix(end + strlen(thought.end));
   if (thought.answer_end != nullptr) {
@@ -186,7 +187,8 @@ absl::Status CheckRoles(const ChatFamily& family, const std::vector<ChatMessage>
                        family.name, "' needs user and assistant in turns, user first"));
     }
   }
-  if (family.thought.end != nullptr && messages.back().role == "assistant") {
+  const bool drops_thoughts = family.thought.end != nullptr && !family.thought.stays_in_history;
+  if (drops_thoughts && messages.back().role == "assistant") {
     return absl::InvalidArgumentError(
         absl::StrCat("the last message is the assistant's, but chat template '", family.name,
                      "' ends with a user's: an answer's thoughts belong to the answer alone"));
@@ -238,6 +240,15 @@ std::vector<std::string> ChatTemplate::Names() { return ChatFamilyNames(); }
 void ChatTemplate::SetTokens(absl::string_view bos, absl::string_view eos) {
   if (!bos.empty()) bos_ = std::string(bos);
   if (!eos.empty()) eos_ = std::string(eos);
+}
+
+ThoughtMarks ChatTemplate::thought_marks() const {
+  const ThoughtForm& form = family_.thought;
+  if (form.begin == nullptr) return {};
+  const absl::string_view answer = family_.answer;
+  const bool has_begun =
+      absl::StrContains(answer, form.begin) && !absl::StrContains(answer, form.end);
+  return {form.begin, form.between, form.end, has_begun};
 }
 
 absl::StatusOr<std::string> ChatTemplate::Render(const std::vector<ChatMessage>& messages) const {

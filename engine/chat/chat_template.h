@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/chat/chat_families.h"
+#include "engine/chat/thought_splitter.h"
 #include "engine/tokenizer/text_piece.h"
 
 namespace baton {
@@ -41,6 +42,9 @@ class ChatTemplate {
   // The template starts with BOS. Render leaves it out: it is for the caller to add the id where
   // the tokenizer does not do so itself.
   bool starts_with_bos() const { return starts_with_bos_; }
+
+  // How an answer's thoughts can be told from what it says.
+  ThoughtMarks thought_marks() const;
 
   // The conversation, and the opening of the assistant's turn. InvalidArgument where the roles are
   // unknown, or in an order that the family can't express; a system message comes first.

@@ -419,6 +419,15 @@ TEST(ChatTemplateTest, HistoryIsWithoutThoughts) {
       "a<|extra_0|>b<|eos|><|startoftext|>c<|extra_0|>");
 }
 
+TEST(ChatTemplateTest, HowThoughtsAreMarked) {
+  EXPECT_EQ(Named("chatml").thought_marks().begin, "");
+  EXPECT_EQ(Named("qwen3").thought_marks().begin, "<think>");
+  EXPECT_FALSE(Named("qwen3").thought_marks().has_begun);
+  EXPECT_TRUE(Named("deepseek-r1").thought_marks().has_begun);
+  EXPECT_EQ(Named("deepseek-v3.1").thought_marks().begin, "");
+  EXPECT_EQ(Named("gpt-oss").thought_marks().between, "<|end|><|start|>assistant");
+}
+
 TEST(ChatTemplateTest, ASystemMessageTurnsThinkingOff) {
   const std::string text =
       Render(Named("smollm3"), {{"system", "Be brief. /no_think"}, {"user", "a"}});
