@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/pipeline/local_pipeline.h"
+#include "engine/testing/architecture_models.h"
 #include "engine/testing/model_maker.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -110,6 +111,29 @@ TEST_F(LocalStageTest, EveryNumberOfABatchIsChecked) {
   Batch with_hidden = BatchOf({1}, 0, {0});
   with_hidden.hidden.resize(64);
   EXPECT_EQ(error(with_hidden, none), "a batch has 64 hidden elements, expected 0");
+}
+
+// A table has of each cache group what the rows see or write: here all blocks, and those of a
+// window of 24 positions.
+TEST_F(LocalStageTest, ATableHasWhatRowsSeeInEveryGroup) {
+  const std::string path = ::testing::TempDir() + "/windows.gguf";
+  ASSERT_TRUE(WriteArchitectureModel(*FindArchitectureModel("gemma3"), {}, path).ok());
+  options_.role = {{0, 7}, true, true};
+  options_.kv_block_counts = {8, 3};
+  const absl::StatusOr<std::unique_ptr<LocalStage>> stage = LoadFrom(path);
+  ASSERT_TRUE(stage.ok()) << stage.status();
+  const auto run = [&](const Batch& batch) {
+    const absl::StatusOr<StageOutput> output = (*stage)->Forward(batch, {Greedy()});
+    return std::string((output.ok() ? output->outputs[0].status : output.status()).message());
+  };
+  EXPECT_EQ(run(BatchOf({1}, 100, {0, 1, 2, 3, 0, 1, 2})),
+            "a block table has 7 entries, expected 6");
+  EXPECT_EQ(run(BatchOf({1}, 100, {0, 1, 2, 3, 0, 3})), "KV block 3, expected 0 to 2");
+  EXPECT_EQ(run(BatchOf({1}, 100, {0, 1, 2, 8, 0, 1})), "KV block 8, expected 0 to 7");
+  EXPECT_EQ(run(BatchOf(std::vector<int32_t>(60, 1), 0, {0, 1, 0, 1})), "");
+  // Blocks before the window are not there, and all that was never written is NaN.
+  EXPECT_EQ(run(BatchOf(std::vector<int32_t>(32, 1), 60, {0, 1, 2, 1, 2})), "");
+  EXPECT_EQ(run(BatchOf({1}, 92, {0, 1, 2, 2})), "");
 }
 
 TEST_F(LocalStageTest, HiddenRowsComeInAndGoOut) {

@@ -27,7 +27,7 @@ StageConfig StageOf(int index) {
   stage.layer_count = 6;
   stage.width = 4;
   stage.vocabulary_size = 50;
-  stage.kv_block_counts = {10};
+  stage.kv_block_counts = {10, 4};
   stage.context_length = 64;
   stage.window = 3;
   if (index < 2) stage.next_address = "localhost:5000";
