@@ -20,9 +20,11 @@ namespace baton {
 
 using RequestId = uint64_t;  // never used twice by one scheduler
 
-// Requests that may wait for KV blocks unless told otherwise: beyond them a client had better be
-// told to come back than made to wait.
-inline constexpr int kDefaultQueueLimit = 512;
+// Requests that may wait for KV blocks unless told otherwise. One that waits costs its connection,
+// a few kilobytes, and four bytes for each token of its prompt: a gigabyte in all if every prompt
+// had 128,000 tokens. Half of the connections that the server takes, so that others still reach it;
+// beyond them a client had better be told to come back than made to wait.
+inline constexpr int kDefaultQueueLimit = 2048;
 
 // Steps that a pipeline takes at once unless told otherwise: covers links of 50 ms around three
 // stages of 5 ms, with room.

@@ -1,13 +1,21 @@
-// Prints what the scheduler is expected to do on pipelines of many shapes: the table of
-// docs/scheduling.md.
+// Prints what the scheduler is expected to do on a pipeline whose steps were measured, or on
+// pipelines of many shapes: the table of docs/scheduling.md.
+//
+//   bazel run //coordinator/scheduler:simulate -- --stage 1:13,8:14,32:80 --stage 1:14,8:16,32:85
 #include <algorithm>
 #include <cstdio>
+#include <string>
 #include <vector>
 
+#include "CLI/CLI.hpp"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "coordinator/scheduler/simulator.h"
 
 namespace {
 
+using baton::MeasuredStep;
 using baton::Percentile;
 using baton::SimulatedPipeline;
 using baton::SimulatedRequest;
@@ -17,6 +25,8 @@ using baton::Simulation;
 // time, and a row's arithmetic takes this long.
 constexpr double kWeightsMs = 26;
 constexpr double kRowMs = 2.5;
+
+constexpr int kWrongUsage = 2;  // exit code
 
 constexpr int32_t kPromptTokens = 32;
 constexpr int32_t kAnswerTokens = 500;
@@ -30,7 +40,15 @@ SimulatedPipeline Split(int stages, double link_ms) {
   return pipeline;
 }
 
-void PrintRow(int stages, double link_ms, int streams) {
+double LeastBusyShare(const Simulation& simulation) {
+  double busy = 1;
+  for (size_t i = 0; i < simulation.busy_ms.size(); ++i) {
+    busy = std::min(busy, simulation.BusyShare(static_cast<int>(i)));
+  }
+  return busy;
+}
+
+void PrintShape(int stages, double link_ms, int streams) {
   const SimulatedPipeline pipeline = Split(stages, link_ms);
   std::vector<SimulatedRequest> requests(streams, {0, kPromptTokens, kAnswerTokens});
   const Simulation quiet = Simulate(pipeline, requests);
@@ -41,29 +59,102 @@ void PrintRow(int stages, double link_ms, int streams) {
     to_ms = std::min(to_ms, answer.token_ms.back());
   }
   const std::vector<double> gaps = TokenGaps(quiet.answers[0], from_ms, to_ms);
-  double busy = 1;
-  for (int stage = 0; stage < stages; ++stage) busy = std::min(busy, quiet.BusyShare(stage));
   requests.push_back({(from_ms + to_ms) / 2, kLongPromptTokens, 1});
   const Simulation disturbed = Simulate(pipeline, requests);
   const double arrives_ms = requests.back().arrives_ms;
   const double first_token_ms = disturbed.answers.back().token_ms.front();
   const std::vector<double> beside = TokenGaps(disturbed.answers[0], arrives_ms, first_token_ms);
   std::printf("| %d | %g | %d | %.1f | %.0f%% | %.1f | %.1f | %.1f |\n", stages, link_ms, streams,
-              quiet.TokensPerSecond(from_ms, to_ms), 100 * busy, Percentile(gaps, 0.5),
-              beside.empty() ? 0.0 : Percentile(beside, 0.99),
+              quiet.TokensPerSecond(from_ms, to_ms), 100 * LeastBusyShare(quiet),
+              Percentile(gaps, 0.5), beside.empty() ? 0.0 : Percentile(beside, 0.99),
               (first_token_ms - arrives_ms) / 1000);
 }
 
-}  // namespace
-
-int main() {
+void PrintShapes() {
   std::puts(
       "| stages | link ms | streams | tokens/s | least busy stage | ms per token | ms per token "
       "beside the prompt, p99 | its first token after s |\n|--:|--:|--:|--:|--:|--:|--:|--:|");
   for (const int stages : {1, 2, 4, 8, 64}) {
     for (const double link_ms : {0.05, 5.0, 50.0}) {
       if (stages == 1 && link_ms > 1) continue;
-      for (const int streams : {1, 4, 16, 64, 256}) PrintRow(stages, link_ms, streams);
+      for (const int streams : {1, 4, 16, 64, 256}) PrintShape(stages, link_ms, streams);
     }
+  }
+}
+
+// "1:13.5,8:14.2". Rows must ascend.
+bool ParseSteps(const std::string& text, std::vector<MeasuredStep>& steps) {
+  for (const absl::string_view pair : absl::StrSplit(text, ',')) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(pair, ':');
+    MeasuredStep step;
+    if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &step.rows) ||
+        !absl::SimpleAtod(parts[1], &step.ms) || step.ms <= 0 ||
+        step.rows <= (steps.empty() ? 0 : steps.back().rows)) {
+      return false;
+    }
+    steps.push_back(step);
+  }
+  return true;
+}
+
+// Tokens per second as `coordinator bench --concurrency` counts them: of the whole run.
+void PrintMeasured(const SimulatedPipeline& pipeline, const std::vector<int>& stream_counts,
+                   const SimulatedRequest& request) {
+  std::puts("| streams | tokens/s | least busy stage |\n|--:|--:|--:|");
+  for (const int streams : stream_counts) {
+    const Simulation simulation =
+        Simulate(pipeline, std::vector<SimulatedRequest>(streams, request));
+    std::printf("| %d | %.1f | %.0f%% |\n", streams,
+                streams * request.answer_tokens * 1000 / simulation.end_ms,
+                100 * LeastBusyShare(simulation));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "What the scheduler is expected to do. Without --stage: on pipelines of many shapes.");
+  SimulatedPipeline pipeline;
+  std::vector<std::string> stages;
+  std::vector<int> stream_counts = {4, 16, 64};
+  SimulatedRequest request = {0, kPromptTokens, kAnswerTokens};
+  app.add_option("--stage", stages,
+                 "what it takes for so many rows, as 1:13.5,8:14.2 (ms); once for each stage")
+      ->type_name("ROWS:MS,...")
+      ->allow_extra_args(false);
+  app.add_option("--streams", stream_counts, "that come at once")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--prompt", request.prompt_tokens, "tokens of each")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--answer", request.answer_tokens, "tokens of each")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--link-ms", pipeline.link_ms, "between two neighbours, the coordinator too")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--coordinator-ms", pipeline.coordinator_ms, "from a result to the next step")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kWrongUsage;
+  }
+  for (const std::string& text : stages) {
+    if (!ParseSteps(text, pipeline.stages.emplace_back().measured)) {
+      std::fprintf(stderr,
+                   "error: --stage is '%s', expected ROWS:MILLISECONDS,... with ascending rows\n",
+                   text.c_str());
+      return kWrongUsage;
+    }
+  }
+  if (stages.empty()) {
+    PrintShapes();
+  } else {
+    PrintMeasured(pipeline, stream_counts, request);
   }
 }

@@ -111,8 +111,7 @@ class Simulator {
     for (size_t i = 0; i < pipeline_.stages.size(); ++i) {
       // To the first stage there are only token ids.
       at_ms = Carry(i, at_ms, i == 0 ? 0 : rows * static_cast<double>(pipeline_.row_bytes));
-      const double busy_ms =
-          std::max(pipeline_.stages[i].weights_ms, pipeline_.stages[i].row_ms * rows);
+      const double busy_ms = pipeline_.stages[i].StepMs(rows);
       at_ms = std::max(at_ms, stage_free_ms_[i]) + busy_ms;
       stage_free_ms_[i] = at_ms;
       result_.busy_ms[i] += busy_ms;
@@ -142,6 +141,16 @@ class Simulator {
 };
 
 }  // namespace
+
+double SimulatedStage::StepMs(double rows) const {
+  if (measured.empty()) return std::max(weights_ms, row_ms * rows);
+  const auto above = std::find_if(measured.begin(), measured.end(),
+                                  [rows](const MeasuredStep& step) { return step.rows >= rows; });
+  if (above == measured.begin()) return above->ms;
+  const MeasuredStep& below = *(above - 1);
+  if (above == measured.end()) return below.ms * rows / below.rows;
+  return below.ms + (above->ms - below.ms) * (rows - below.rows) / (above->rows - below.rows);
+}
 
 Simulation Simulate(const SimulatedPipeline& pipeline,
                     const std::vector<SimulatedRequest>& requests) {

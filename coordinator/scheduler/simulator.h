@@ -9,11 +9,21 @@
 
 namespace baton {
 
+// What a stage took for a step of so many rows.
+struct MeasuredStep {
+  double rows = 1;
+  double ms = 1;
+};
+
 // A step of r rows keeps a stage busy for max(weights_ms, row_ms r) milliseconds: weights are read
-// beside the arithmetic.
+// beside the arithmetic. Or for as long as was measured: linear between two measured steps, that of
+// the smallest below it, and in proportion to the rows beyond the largest.
 struct SimulatedStage {
   double weights_ms = 10;
   double row_ms = 1;
+  std::vector<MeasuredStep> measured = {};  // instead of the two where not empty; rows ascend
+
+  double StepMs(double rows) const;
 };
 
 struct SimulatedPipeline {

@@ -56,6 +56,17 @@ TEST(SimulatorTest, TheSameInputGivesTheSameResult) {
   }
 }
 
+TEST(SimulatorTest, MeasuredStepsAreTakenAsTheyAre) {
+  const SimulatedStage stage = {.measured = {{2, 10}, {4, 12}, {8, 20}}};
+  EXPECT_EQ(stage.StepMs(1), 10);
+  EXPECT_EQ(stage.StepMs(4), 12);
+  EXPECT_EQ(stage.StepMs(6), 16);
+  EXPECT_EQ(stage.StepMs(16), 40);
+  const SimulatedStage same = {.measured = {{1, 10}, {8, 10}, {64, 80}}};
+  EXPECT_EQ(SteadyTokensPerSecond(PipelineOf(2, same), 16),
+            SteadyTokensPerSecond(PipelineOf(2, {.weights_ms = 10, .row_ms = 1.25}), 16));
+}
+
 TEST(SimulatorTest, OneStreamPaysForTheWayAlone) {
   const Simulation simulation = Simulate(PipelineOf(2, kHalf), Streams(1, 1, 100));
   const std::vector<double> gaps = TokenGaps(simulation.answers[0], 0, simulation.end_ms);

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -13,6 +14,9 @@ import models
 PROMPT = "Once upon a time"
 STREAMS = 200
 OPEN_STREAMS = 400
+STREAMS_AT_ONCE = 1000
+# gRPC starts threads and ends them as it sees fit, a few at a time.
+GRPC_THREADS = 4
 
 
 class Server:
@@ -60,6 +64,9 @@ class Server:
         connection.close()
         return text
 
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
+
     def metric(self, name):
         _, text = self.request("GET", "/metrics")
         return float(next(line.split()[-1] for line in text.splitlines()
@@ -73,6 +80,11 @@ def text_of(stream):
     chunks = [json.loads(event.removeprefix("data: ")) for event in events[:-2]
               if not event.startswith(":")]
     return "".join(choice["text"] for chunk in chunks for choice in chunk["choices"])
+
+
+def allow_open_files(count):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
 
 
 class Http(harness.EndToEndTest):
@@ -99,18 +111,40 @@ class Http(harness.EndToEndTest):
 
     def test_open_streams_need_no_threads(self):
         server = self.serve("--workers", 0).wait_until_ready()
-
-        def threads():
-            return len(os.listdir(f"/proc/{server.process.pid}/task"))
-        before = threads()
+        before = server.threads()
         streams = [server.stream(max_tokens=2000, ignore_eos=True) for _ in range(OPEN_STREAMS)]
-        self.assertEqual(threads(), before)
+        self.assertEqual(server.threads(), before)
         for response, connection in streams:
             connection.close()
             response.close()
         self.assertTrue(harness.wait_until(
             lambda: server.metric("baton_num_requests_running") +
             server.metric("baton_num_requests_waiting") == 0, 10))
+
+    def test_a_thousand_streams_at_once(self):
+        allow_open_files(2 * STREAMS_AT_ONCE)
+        server = self.serve("--workers", 2).wait_until_ready()
+        fields = {"prompt": PROMPT, "stream": True, "max_tokens": 40, "ignore_eos": True}
+        expected = server.streamed_text(**fields)
+        before = server.threads()
+        connections = [server.connect() for _ in range(STREAMS_AT_ONCE)]
+        for connection in connections:
+            connection.connect()
+        # So that none has ended before the last one is there.
+        for worker in self.workers():
+            os.kill(worker, signal.SIGSTOP)
+        for connection in connections:
+            connection.request("POST", "/v1/completions", json.dumps(fields))
+        self.assertTrue(harness.wait_until(
+            lambda: server.metric("baton_num_requests_running") +
+            server.metric("baton_num_requests_waiting") == STREAMS_AT_ONCE, 10))
+        self.assertLessEqual(server.threads(), before + GRPC_THREADS)
+        for worker in self.workers():
+            os.kill(worker, signal.SIGCONT)
+        # One after the other: what nobody reads yet waits in the server.
+        for connection in connections:
+            self.assertEqual(text_of(connection.getresponse().read().decode()), expected)
+            connection.close()
 
     def test_many_clients_at_once_read_the_same(self):
         server = self.serve("--workers", 2).wait_until_ready()
