@@ -34,6 +34,7 @@ namespace {
 struct Room {
   int32_t sequence_count = 1;
   int32_t position_count = 1;  // of each sequence
+  int32_t spare_blocks = 0;    // for each sequence, beyond those of its positions
 };
 
 absl::Status CheckFits(const std::string& test, int64_t positions, const ModelSpec& spec) {
@@ -64,7 +65,8 @@ uint64_t WeightBytes(const PipelinePlan& plan) {
 // windows move back. An error where this machine surely has no room for them.
 absl::StatusOr<std::vector<int32_t>> CountKvBlocks(const Room& room, const Options& options,
                                                    const PlannedModel& model) {
-  const int32_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count);
+  const int32_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count) +
+                         room.sequence_count * room.spare_blocks;
   const std::vector<uint64_t> block_bytes =
       KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type);
   const uint64_t needed =
@@ -151,6 +153,8 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
 // What all streams of the largest test take.
 absl::StatusOr<Room> StreamRoom(const Options& options, const ModelSpec& spec) {
   Room room;
+  // The scheduler admits a request while that leaves a block for each one that runs.
+  room.spare_blocks = 1;
   for (const StreamTest& test : ListStreamTests(options.bench, options.concurrency)) {
     const int64_t positions = int64_t{test.prompt_tokens} + test.generated_tokens;
     RETURN_IF_ERROR(CheckFits(absl::StrCat(test.stream_count, " streams"), positions, spec));
