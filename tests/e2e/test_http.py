@@ -22,10 +22,10 @@ GRPC_THREADS = 4
 class Server:
     """A coordinator that serves, and requests to it."""
 
-    def __init__(self, test, *arguments, model=None):
-        self.process = test.start(harness.COORDINATOR, "--model", model or models.path("f32"),
-                                  "--port", 0, "--temp", 0, "--chat-template", "chatml",
-                                  *arguments)
+    def __init__(self, test, *arguments, model=None, launcher=()):
+        self.process = test.start(*launcher, harness.COORDINATOR, "--model",
+                                  model or models.path("f32"), "--port", 0, "--temp", 0,
+                                  "--chat-template", "chatml", *arguments)
         self.host, self.port = self.process.wait_for_stderr(
             r"listening on http://([\d.]+):(\d+)").groups()
 

@@ -1,12 +1,40 @@
 """What a worker takes of a machine's memory."""
 
+import json
+import os
+import re
+import sys
+import unittest
+
 import harness
 import models
+from test_http import Server
 
 # Of a worker beside its weights and its KV cache: the process, its libraries, rows under way.
 OVERHEAD_BYTES = 64 << 20
 # Some types take a little more in memory than in a file (engine/kernels/packed_layout.h).
 PACKING = 1.05
+
+# Runs a command without huge pages (PR_SET_THP_DISABLE), whose use is known by 2 MiB alone.
+SMALL_PAGES = [sys.executable, "-c",
+               "import ctypes, os, sys; ctypes.CDLL(None).prctl(41, 1, 0, 0, 0); "
+               "os.execv(sys.argv[1], sys.argv[1:])"]
+EXPERTS, EXPERTS_USED = 32, 2  # of the model of many experts
+
+
+def touched_bytes(pid, act):
+    """Memory that a process reads or writes meanwhile, in mappings that could hold weights."""
+    with open(f"/proc/{pid}/clear_refs", "w") as file:
+        file.write("1")
+    act()
+    touched, resident = 0, 0
+    with open(f"/proc/{pid}/smaps") as file:
+        for name, kilobytes in re.findall(r"^(Rss|Referenced): +(\d+) kB", file.read(), re.M):
+            if name == "Rss":
+                resident = int(kilobytes) << 10
+            elif resident > 1 << 20:
+                touched += int(kilobytes) << 10
+    return touched
 
 
 class Memory(harness.EndToEndTest):
@@ -20,3 +48,22 @@ class Memory(harness.EndToEndTest):
         # No KV in this sum: a cache takes memory where it is written, here a few positions.
         self.assertLessEqual(stage["resident_bytes"],
                              PACKING * stage["weight_bytes"] + OVERHEAD_BYTES)
+
+    @unittest.skipUnless(os.access("/proc/self/clear_refs", os.W_OK), "no /proc/PID/clear_refs")
+    def test_a_token_reads_the_experts_that_it_chose_and_no_other(self):
+        model = models.path("many_experts")
+        found = json.loads(self.expect_ok("inspect", "--json", "--tensors", model).text)
+        experts = sum(t["bytes"] for t in found["tensors"] if "_exps" in t["name"])
+        dense = sum(t["bytes"] for t in found["tensors"]
+                    if "_exps" not in t["name"] and t["name"] != "token_embd.weight")
+        needed = dense + experts * EXPERTS_USED // EXPERTS
+        self.assertLess(needed, experts / 4)
+        server = Server(self, "--workers", 0, "--context", 64, model=model, launcher=SMALL_PAGES)
+        server.wait_until_ready()
+        server.complete(prompt=[5, 6, 7], max_tokens=2)
+        touched = touched_bytes(server.process.pid,
+                                lambda: server.complete(prompt=[300], max_tokens=1))
+        print(f"a token reads {touched / 1e6:.1f} MB, of {needed / 1e6:.1f} MB that it needs and "
+              f"{(dense + experts) / 1e6:.1f} MB of weights", file=sys.stderr)
+        self.assertGreater(touched, 0.95 * needed)
+        self.assertLess(touched, 1.15 * needed)

@@ -10,6 +10,7 @@
 #include "engine/gguf/problem.h"
 #include "engine/model/model_spec.h"
 #include "engine/quant/dequantize.h"
+#include "engine/testing/architecture_models.h"
 #include "engine/testing/model_maker.h"
 #include "engine/testing/small_vocabulary.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -77,7 +78,7 @@ std::string Vocabulary(const std::string& model) {
   return writer.Bytes();
 }
 
-std::string TinyModel(int expert_count) {
+std::string OneLayer(int expert_count) {
   ModelOptions options;
   options.layer_count = 1;
   options.width = 8;
@@ -92,10 +93,23 @@ std::string TinyModel(int expert_count) {
   return ReadBytes(file.path());
 }
 
+// Blocks of four bits, since keys and tensors count here and not their bytes.
+std::string ModelOf(const ArchitectureModel& variant) {
+  const MemoryFile file("", 0);
+  const TinyModelOptions options = {.seed = variant.seed, .type = TensorType::kQ4_0};
+  CHECK(WriteArchitectureModel(variant, options, file.path()).ok());
+  return ReadBytes(file.path());
+}
+
 }  // namespace
 
 std::vector<std::string> FuzzSeeds() {
-  return {Vocabulary("llama"), Vocabulary("gpt2"), TinyModel(0), TinyModel(3)};
+  std::vector<std::string> seeds = {Vocabulary("llama"), Vocabulary("gpt2"), OneLayer(0),
+                                    OneLayer(3)};
+  for (const ArchitectureModel& variant : AllArchitectureModels()) {
+    seeds.push_back(ModelOf(variant));
+  }
+  return seeds;
 }
 
 }  // namespace baton

@@ -160,17 +160,16 @@ absl::Status ReadDeepSeek2(SpecReader& reader, ModelSpec& spec) {
   ASSIGN_OR_RETURN(const int shared_count, reader.Integer("expert_shared_count", 1, kMaxExperts));
   const std::string last = absl::StrCat("blk.", spec.layer_count - 1, ".exp_probs_b");
   ASSIGN_OR_RETURN(const RouterSpec router, ReadRouter(reader, spec, reader.HasBias(last)));
-  return ForEachLayer(spec,
-                      [&](const std::string& prefix, LayerSpec& layer, int i) -> absl::Status {
-                        RETURN_IF_ERROR(ReadLatentAttention(reader, spec, sizes, prefix, layer));
-                        RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));
-                        if (i < dense_count)
-                          return ReadDenseFeedForward(reader, spec, prefix, layer);
-                        layer.router = router;
-                        RETURN_IF_ERROR(ReadExperts(reader, spec, prefix, size, layer));
-                        RETURN_IF_ERROR(ReadChoiceBias(reader, spec, prefix, layer));
-                        return ReadSharedExpert(reader, spec, prefix, size * shared_count, layer);
-                      });
+  return ForEachLayer(
+      spec, [&](const std::string& prefix, LayerSpec& layer, int i) -> absl::Status {
+        RETURN_IF_ERROR(ReadLatentAttention(reader, spec, sizes, prefix, layer));
+        RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));
+        if (i < dense_count) return ReadDenseFeedForward(reader, spec, prefix, layer);
+        layer.router = router;
+        RETURN_IF_ERROR(ReadExperts(reader, spec, prefix, size, layer));
+        RETURN_IF_ERROR(ReadChoiceBias(reader, spec, prefix, layer));
+        return ReadSharedExpert(reader, spec, prefix, int64_t{size} * shared_count, layer);
+      });
 }
 
 }  // namespace baton

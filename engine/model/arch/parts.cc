@@ -316,7 +316,7 @@ absl::Status ReadChoiceBias(SpecReader& reader, const ModelSpec& spec, const std
 }
 
 absl::Status ReadSharedExpert(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
-                              int size, LayerSpec& layer) {
+                              int64_t size, LayerSpec& layer) {
   FeedForwardSpec& shared = layer.shared_expert;
   ASSIGN_OR_RETURN(shared.gate,
                    reader.Linear(absl::StrCat(prefix, "ffn_gate_shexp"), size, spec.width));

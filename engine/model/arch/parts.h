@@ -76,7 +76,7 @@ absl::Status ReadChoiceBias(SpecReader& reader, const ModelSpec& spec, const std
                             LayerSpec& layer);
 // The expert that all rows share, ffn_*_shexp.
 absl::Status ReadSharedExpert(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
-                              int size, LayerSpec& layer);
+                              int64_t size, LayerSpec& layer);
 // Size of one expert by expert_feed_forward_length; by default feed_forward_length divided among
 // those that a row uses.
 absl::StatusOr<int> ReadExpertSize(SpecReader& reader, const ModelSpec& spec);
