@@ -11,11 +11,9 @@ namespace baton {
 namespace {
 
 absl::Status ReadBase(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kLayer, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kLayer, RopeKind::kAdjacent, spec));
   ASSIGN_OR_RETURN(spec.logit_scale, reader.FloatOrZero("logit_scale", 1.0f));
-  return ReadEnds(reader, spec);
+  return absl::OkStatus();
 }
 
 absl::Status ReadParallelLayer(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,

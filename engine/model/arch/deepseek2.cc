@@ -145,15 +145,12 @@ absl::StatusOr<RouterSpec> ReadRouter(SpecReader& reader, const ModelSpec& spec,
 }  // namespace
 
 absl::Status ReadDeepSeek2(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
   ASSIGN_OR_RETURN(const HeadSizes sizes, ReadHeadSizes(reader, spec));
   RETURN_IF_ERROR(ReadAttentionScale(reader, sizes, spec));
   ASSIGN_OR_RETURN(spec.value_size,
                    reader.Integer("attention.kv_lora_rank", 1, kMaxHeadSize - sizes.rotated));
   spec.key_size = spec.value_size + sizes.rotated;
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   ASSIGN_OR_RETURN(const int dense_count,
                    reader.Integer("leading_dense_block_count", 0, spec.layer_count, 0));
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));

@@ -6,27 +6,13 @@
 
 namespace baton {
 
-namespace {
-
-absl::Status ReadBase(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
-  return ReadEnds(reader, spec);
-}
-
-}  // namespace
-
 absl::Status ReadErnie45(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
-  return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
-    RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
-    return ReadNormedFeedForward(reader, spec, prefix, layer);
-  });
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
+  return ReadPlainLayers(reader, spec);
 }
 
 absl::Status ReadErnie45Moe(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));
   ASSIGN_OR_RETURN(const int dense_count,
                    reader.Integer("leading_dense_block_count", 0, spec.layer_count, 0));

@@ -18,12 +18,10 @@ constexpr int kLayersOfGemma2Largest = 46;
 constexpr int kLayersOfGemma3Largest = 62;
 
 absl::Status ReadBase(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   spec.activation = Activation::kGelu;
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.width));
-  return ReadEnds(reader, spec);
+  return absl::OkStatus();
 }
 
 void ScaleByWidth(ModelSpec& spec) {
@@ -35,10 +33,7 @@ void ScaleByWidth(ModelSpec& spec) {
 
 absl::Status ReadGemma(SpecReader& reader, ModelSpec& spec) {
   RETURN_IF_ERROR(ReadBase(reader, spec));
-  return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
-    RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
-    return ReadNormedFeedForward(reader, spec, prefix, layer);
-  });
+  return ReadPlainLayers(reader, spec);
 }
 
 absl::Status ReadGemma2(SpecReader& reader, ModelSpec& spec) {

@@ -7,10 +7,7 @@
 namespace baton {
 
 absl::Status ReadGlm4(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
     RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));

@@ -8,14 +8,11 @@
 namespace baton {
 
 absl::Status ReadGptOss(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
   RETURN_IF_ERROR(ReadWindows(reader, std::nullopt, 2, spec));
   RETURN_IF_ERROR(AddWindowRope(reader, spec.ropes[0].frequency_base, spec));
   spec.activation = Activation::kClampedSwiglu;
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
     ASSIGN_OR_RETURN(layer.sinks,

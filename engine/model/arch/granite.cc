@@ -21,11 +21,8 @@ absl::Status ReadScales(SpecReader& reader, ModelSpec& spec) {
 }  // namespace
 
 absl::Status ReadGranite(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
   RETURN_IF_ERROR(ReadScales(reader, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   // The files' way to say that positions are not rotated at all.
   ASSIGN_OR_RETURN(const bool rotates, reader.Bool("rope.scaling.finetuned", true));
   ASSIGN_OR_RETURN(const int shared_size,

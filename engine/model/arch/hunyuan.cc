@@ -9,13 +9,6 @@ namespace baton {
 
 namespace {
 
-absl::Status ReadBase(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  return ReadEnds(reader, spec);
-}
-
 absl::Status ReadHunyuanAttention(SpecReader& reader, const ModelSpec& spec,
                                   const std::string& prefix, LayerSpec& layer) {
   RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
@@ -25,7 +18,7 @@ absl::Status ReadHunyuanAttention(SpecReader& reader, const ModelSpec& spec,
 }  // namespace
 
 absl::Status ReadHunyuanDense(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   ASSIGN_OR_RETURN(const float alpha, reader.FloatOrZero("rope.scaling.alpha", 1.0f));
   if (alpha != 1.0f && spec.key_size > 2) {
     // base * alpha^(d / (d - 2))
@@ -40,7 +33,7 @@ absl::Status ReadHunyuanDense(SpecReader& reader, ModelSpec& spec) {
 }
 
 absl::Status ReadHunyuanMoe(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   // Its experts have the size of feed_forward_length; files repeat it under another key.
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));
   reader.Has("expert_shared_count");  // the size counts them

@@ -6,15 +6,9 @@
 namespace baton {
 
 absl::Status ReadLlama(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
   // Converters permute the rows of Q and K so that neighbours are rotated.
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
-  return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
-    RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
-    return ReadNormedFeedForward(reader, spec, prefix, layer);
-  });
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
+  return ReadPlainLayers(reader, spec);
 }
 
 }  // namespace baton

@@ -7,13 +7,10 @@
 namespace baton {
 
 absl::Status ReadOlmo2(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   RETURN_IF_ERROR(ReadWindows(reader, 0, 4, spec));
   RETURN_IF_ERROR(AddWindowRope(reader, spec.ropes[0].frequency_base, spec));
   spec.ropes[1] = WithoutScaling(spec.ropes[1]);
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadAttention(reader, spec, prefix, layer));
     RETURN_IF_ERROR(ReadRowNorms(reader, spec, prefix, /*whole_row=*/true, layer));

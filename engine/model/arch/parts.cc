@@ -202,6 +202,13 @@ absl::Status ReadAttention(SpecReader& reader, const ModelSpec& spec, const std:
   return absl::OkStatus();
 }
 
+absl::Status ReadModel(SpecReader& reader, NormKind norm, RopeKind rope, ModelSpec& spec) {
+  RETURN_IF_ERROR(ReadDimensions(reader, spec));
+  RETURN_IF_ERROR(ReadNormEpsilon(reader, norm, spec));
+  RETURN_IF_ERROR(ReadRope(reader, rope, spec));
+  return ReadEnds(reader, spec);
+}
+
 absl::Status ForEachLayer(ModelSpec& spec,
                           const std::function<absl::Status(const std::string& prefix,
                                                            LayerSpec& layer, int index)>& body) {
@@ -348,6 +355,13 @@ absl::Status ReadNormedFeedForward(SpecReader& reader, const ModelSpec& spec,
   RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));
   return spec.expert_count == 0 ? ReadDenseFeedForward(reader, spec, prefix, layer)
                                 : ReadExperts(reader, spec, prefix, layer.feed_forward_size, layer);
+}
+
+absl::Status ReadPlainLayers(SpecReader& reader, ModelSpec& spec) {
+  return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
+    RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
+    return ReadNormedFeedForward(reader, spec, prefix, layer);
+  });
 }
 
 absl::Status ReadPostNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,

@@ -38,6 +38,9 @@ RopeSpec WithoutScaling(RopeSpec rope);
 // token_embd, output_norm, and output where the file has it: else it is the embedding.
 absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec);
 
+// What stands outside the layers in most models: dimensions, norms, the first rope, both ends.
+absl::Status ReadModel(SpecReader& reader, NormKind norm, RopeKind rope, ModelSpec& spec);
+
 // Calls body(prefix, layer, index) for each layer, with the prefix of its tensors: "blk.0.".
 absl::Status ForEachLayer(ModelSpec& spec,
                           const std::function<absl::Status(const std::string& prefix,
@@ -87,6 +90,8 @@ absl::Status ReadNormedFeedForward(SpecReader& reader, const ModelSpec& spec,
 // ffn_norm alone.
 absl::Status ReadFeedForwardNorm(SpecReader& reader, const ModelSpec& spec,
                                  const std::string& prefix, LayerSpec& layer);
+// Layers of these two alone.
+absl::Status ReadPlainLayers(SpecReader& reader, ModelSpec& spec);
 // post_attention_norm and post_ffw_norm, of what the parts add.
 absl::Status ReadPostNorms(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,
                            LayerSpec& layer);

@@ -7,10 +7,7 @@
 namespace baton {
 
 absl::Status ReadPhi3(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   // Files of this architecture hold windows that the models were not trained with, so that readers
   // agree to pass over the key.
   ASSIGN_OR_RETURN(const int window, reader.Integer("attention.sliding_window", 0,

@@ -8,27 +8,13 @@
 
 namespace baton {
 
-namespace {
-
-absl::Status ReadBase(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  return ReadEnds(reader, spec);
-}
-
-}  // namespace
-
 absl::Status ReadQwen2(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
-  return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
-    RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
-    return ReadNormedFeedForward(reader, spec, prefix, layer);
-  });
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
+  return ReadPlainLayers(reader, spec);
 }
 
 absl::Status ReadQwen2Moe(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadBase(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));
   ASSIGN_OR_RETURN(const int shared_size,
                    reader.Integer("expert_shared_feed_forward_length", 1, kMaxDimension,

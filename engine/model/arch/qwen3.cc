@@ -7,10 +7,7 @@
 namespace baton {
 
 absl::Status ReadQwen3(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
     RETURN_IF_ERROR(ReadHeadNorms(reader, spec, prefix, HeadNormPlace::kBeforeRope, layer));
@@ -19,11 +16,8 @@ absl::Status ReadQwen3(SpecReader& reader, ModelSpec& spec) {
 }
 
 absl::Status ReadQwen3Moe(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kHalves, spec));
   ASSIGN_OR_RETURN(const int size, ReadExpertSize(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
     RETURN_IF_ERROR(ReadHeadNorms(reader, spec, prefix, HeadNormPlace::kBeforeRope, layer));

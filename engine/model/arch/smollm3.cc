@@ -13,10 +13,7 @@ constexpr int kLayersPerUnrotated = 4;
 }  // namespace
 
 absl::Status ReadSmolLm3(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kRms, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kAdjacent, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
   return ForEachLayer(spec,
                       [&](const std::string& prefix, LayerSpec& layer, int i) -> absl::Status {
                         if ((i + 1) % kLayersPerUnrotated == 0) layer.rope = kNoRope;

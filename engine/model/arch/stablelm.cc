@@ -8,10 +8,7 @@
 namespace baton {
 
 absl::Status ReadStableLm(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kLayer, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kLayer, RopeKind::kHalves, spec));
   // Converters write the key for every model; the tensors tell.
   reader.Has("use_parallel_residual");
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {

@@ -6,11 +6,8 @@
 namespace baton {
 
 absl::Status ReadStarCoder2(SpecReader& reader, ModelSpec& spec) {
-  RETURN_IF_ERROR(ReadDimensions(reader, spec));
-  RETURN_IF_ERROR(ReadNormEpsilon(reader, NormKind::kLayer, spec));
-  RETURN_IF_ERROR(ReadRope(reader, RopeKind::kHalves, spec));
+  RETURN_IF_ERROR(ReadModel(reader, NormKind::kLayer, RopeKind::kHalves, spec));
   spec.activation = Activation::kGelu;
-  RETURN_IF_ERROR(ReadEnds(reader, spec));
   return ForEachLayer(spec, [&](const std::string& prefix, LayerSpec& layer, int) -> absl::Status {
     RETURN_IF_ERROR(ReadNormedAttention(reader, spec, prefix, layer));
     RETURN_IF_ERROR(ReadFeedForwardNorm(reader, spec, prefix, layer));
