@@ -8,6 +8,7 @@ import struct
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<B",
             10: "<Q", 11: "<q", 12: "<d"}
 _U16 = 2
+_U32 = 4
 _I32 = 5
 _F32 = 6
 _STRING = 8
@@ -94,6 +95,10 @@ class GgufEdit:
 
     def set_string(self, key, text):
         self.values[key] = struct.pack("<I", _STRING) + _string(text)
+        return self
+
+    def set_count(self, key, number):
+        self.values[key] = struct.pack("<II", _U32, number)
         return self
 
     def set_strings(self, key, texts):

@@ -1,4 +1,5 @@
-"""The tiny random models of these tests: made once per run, by tools/make_model and quantize."""
+"""The tiny random models of these tests: made once per run, by tools/make_model and quantize, and
+by make_architecture_model."""
 
 import atexit
 import os
@@ -9,6 +10,7 @@ import harness
 from gguf_edit import GgufEdit
 
 MAKE_MODEL = os.path.join(harness.BIN, "tools", "make_model")
+MAKE_ARCHITECTURE_MODEL = os.path.join(harness.BIN, "tools", "make_architecture_model")
 QUANTIZE = os.path.join(harness.BIN, "tools", "quantize")
 
 LAYERS = 6        # more than the most workers here
@@ -49,13 +51,17 @@ def _run(*words):
         raise RuntimeError(f"{' '.join(command)}: {done.stdout}")
 
 
-def path(recipe):
-    """The file of a model of MODELS or _OTHERS."""
+def _file(name):
     global _directory
     if _directory is None:
         _directory = tempfile.TemporaryDirectory(prefix="baton-e2e-models-")
         atexit.register(_directory.cleanup)
-    file = os.path.join(_directory.name, recipe + ".gguf")
+    return os.path.join(_directory.name, name + ".gguf")
+
+
+def path(recipe):
+    """The file of a model of MODELS or _OTHERS."""
+    file = _file(recipe)
     if not os.path.exists(file):
         flags, quantized = {**MODELS, **_OTHERS}[recipe]
         floats = file + ".f32" if quantized else file
@@ -63,6 +69,14 @@ def path(recipe):
         if quantized:
             _run(QUANTIZE, floats, file, quantized)
             os.remove(floats)
+    return file
+
+
+def architecture(variant):
+    """The file of the tiny model of an architecture's variant."""
+    file = _file(variant)
+    if not os.path.exists(file):
+        _run(MAKE_ARCHITECTURE_MODEL, variant, file)
     return file
 
 

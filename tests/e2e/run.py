@@ -2,7 +2,7 @@
 """End-to-end tests: the built coordinator and worker as a person runs them.
 
     bazel build //coordinator //worker //tools:make_model //tools:quantize \\
-        //tests:render_conversations
+        //tools:make_architecture_model //tests:render_conversations
     tests/e2e/run.py [-k PATTERN] [--results FILE]
 
 Needs Python's standard library alone; what tests/fetch-oracles fetches to compare tokenizers with.

@@ -6,8 +6,13 @@ import re
 import sys
 import unittest
 
+import os
+import random
+import tempfile
+
 import harness
 import models
+from gguf_edit import GgufEdit
 from test_http import Server
 
 # Of a worker beside its weights and its KV cache: the process, its libraries, rows under way.
@@ -67,3 +72,53 @@ class Memory(harness.EndToEndTest):
               f"{(dense + experts) / 1e6:.1f} MB of weights", file=sys.stderr)
         self.assertGreater(touched, 0.95 * needed)
         self.assertLess(touched, 1.15 * needed)
+
+
+class Windows(harness.EndToEndTest):
+    """Four layers with a window of 24 positions and one without, or five without."""
+    CONTEXT = 16384
+    WINDOW = 24
+    WINDOW_LAYERS, LAYERS = 4, 5
+    CHUNK = 512  # most positions of a step
+    BLOCK = 32   # positions
+    LAYER_BLOCK_BYTES = BLOCK * 2 * 2 * 16 * 4  # heads, K and V, elements, f32
+    TOLERANCE_BYTES = 1 << 20  # of a worker's scratch for longer contexts
+
+    def model(self, directory, window):
+        path = os.path.join(directory, f"{window}.gguf")
+        edit = GgufEdit(models.architecture("olmo2-window"))
+        edit.set_count("olmo2.context_length", self.CONTEXT)
+        return edit.set_count("olmo2.attention.sliding_window", window).save(path)
+
+    def kv_bytes(self, positions, window_layers):
+        """Of one sequence, and a block to begin the next one in."""
+        blocks = positions // self.BLOCK
+        window_blocks = min(blocks, (self.WINDOW + self.CHUNK) // self.BLOCK + 2)
+        return self.LAYER_BLOCK_BYTES * ((self.LAYERS - window_layers) * (blocks + 1)
+                                         + window_layers * (window_blocks + 1))
+
+    def answer(self, model, window_layers, positions):
+        draw = random.Random(1)
+        ids = ",".join(str(draw.randrange(models.VOCABULARY)) for _ in range(positions))
+        done = self.run_program(*SMALL_PAGES, harness.COORDINATOR, "--model", model, "--workers",
+                                1, "--ids", ids, "-n", 1, "--temp", 0, "--ignore-eos",
+                                "--cache-type", "f32", "--prompt-chunk", self.CHUNK, "--kv-memory",
+                                self.kv_bytes(self.CONTEXT, window_layers), "--json")
+        self.assertEqual(done.code, 0, str(done))
+        return json.loads(done.text)["plan"][0]
+
+    def check(self, model, window_layers):
+        short = self.answer(model, window_layers, self.CHUNK)
+        self.assertEqual(short["kv_bytes"], self.kv_bytes(self.CONTEXT, window_layers))
+        long = self.answer(model, window_layers, self.CONTEXT - 1)
+        measured = long["resident_bytes"] - short["resident_bytes"]
+        counted = (self.kv_bytes(self.CONTEXT, window_layers)
+                   - self.kv_bytes(self.CHUNK, window_layers))
+        print(f"{window_layers} of {self.LAYERS} layers with a window: {self.CONTEXT} positions "
+              f"take {measured / 1e6:.1f} MB, counted {counted / 1e6:.1f} MB", file=sys.stderr)
+        self.assertLess(abs(measured - counted), self.TOLERANCE_BYTES)
+
+    def test_a_window_keeps_its_own_blocks_alone(self):
+        with tempfile.TemporaryDirectory() as directory:
+            self.check(self.model(directory, self.WINDOW), self.WINDOW_LAYERS)
+            self.check(self.model(directory, self.CONTEXT), 0)
