@@ -100,7 +100,6 @@ void LayerRunner::LayOutScratch(int64_t rows, uint8_t* base, int64_t* bytes) {
   activations_.up = take(sizes.feed_forward);
   activations_.router = take(spec_.expert_count);
   activations_.chosen = take(expert_width);
-  activations_.expert = take(expert_width);
   activations_.shared = take(sizes.shared);
   activations_.query_down = take(sizes.query_down);
   activations_.head_query = take(sizes.head_query);
@@ -448,12 +447,12 @@ void LayerRunner::MixExperts(const LayerSpec& spec, const LayerWeights& weights,
   const int64_t size = weights.experts[0].up.weight.rows();
   ForRows(rows * used,
           [&](int64_t slot) { Activate(a.gate + slot * size, a.up + slot * size, size, true); });
-  ProjectExperts(weights.experts, a.gate, {{&FeedForwardWeights::down, a.expert}});
+  ProjectExperts(weights.experts, a.gate, {{&FeedForwardWeights::down, a.chosen}});
   ForRows(rows, [&](int64_t row) {
     float* out = a.projected + row * width;
     std::fill_n(out, width, 0.0f);
     for (int64_t i = row * used; i < (row + 1) * used; ++i) {
-      kernels_.add_scaled(out, a.expert + slots_[i] * width, choices_[i].weight, width);
+      kernels_.add_scaled(out, a.chosen + slots_[i] * width, choices_[i].weight, width);
     }
   });
   if (!weights.shared_expert.up.weight.empty()) AddShared(weights, x);

@@ -75,8 +75,7 @@ class LayerRunner {
     float* gate;        // [feed_forward_size], of each expert used
     float* up;          // the same
     float* router;      // [experts]
-    float* chosen;      // [experts used][width]: rows grouped by expert
-    float* expert;      // [experts used][width]: their results
+    float* chosen;      // [experts used][width]: rows grouped by expert, then their results
     float* shared;      // [width]: of the expert that all rows share
     float* query_down;  // [rank of Q]
     float* head_query;  // [heads * (plain + rotated)]: Q of latent attention as heads have it
