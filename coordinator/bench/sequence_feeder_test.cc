@@ -22,6 +22,7 @@ class NotingPipeline : public Pipeline {
     std::string& note = steps.emplace_back();
     for (size_t i = 0; i < batch.spans.size(); ++i) {
       const Span& span = batch.spans[i];
+      tables.push_back(span.block_table);
       const bool sampled = outputs[i].kind == OutputSpec::Kind::kSample;
       absl::StrAppend(&note, i == 0 ? "" : " ", span.first_position, "+", span.row_count(), "@",
                       span.block_table[0], sampled ? "!" : "");
@@ -40,6 +41,7 @@ class NotingPipeline : public Pipeline {
   absl::StatusOr<std::vector<StageStats>> Stats() override { return std::vector<StageStats>(); }
 
   std::vector<std::string> steps;
+  std::vector<std::vector<int32_t>> tables;  // of all spans
   size_t most_in_flight = 0;
 
  private:
@@ -61,6 +63,19 @@ TEST(SequenceFeederTest, ChunksRunOverTheEndsOfSequences) {
   EXPECT_EQ(SequenceFeeder::KvBlockCount(2, 40), 4);
   ASSERT_TRUE(feeder.FeedPrompts(2, 0, 12).ok());
   EXPECT_THAT(pipeline.steps, ElementsAre("0+8@0", "8+4@0! 0+4@2", "4+8@2!"));
+}
+
+TEST(SequenceFeederTest, TablesHaveWhatRowsSeeInEveryGroup) {
+  NotingPipeline pipeline;
+  SequenceFeederOptions options = Options(4);
+  options.cache_groups = {{}, {.window = 4, .layers = {}}};
+  SequenceFeeder feeder(pipeline, options);
+  ASSERT_TRUE(feeder.FeedPrompts(2, 34, 4).ok());
+  // The first rows of the two sequences see position 31, in their first blocks.
+  EXPECT_THAT(pipeline.tables, ElementsAre(ElementsAre(0, 1, 0, 1), ElementsAre(2, 3, 2, 3)));
+  pipeline.tables.clear();
+  ASSERT_TRUE(feeder.FeedPrompts(1, 35, 4).ok());
+  EXPECT_THAT(pipeline.tables, ElementsAre(ElementsAre(0, 1, 1)));
 }
 
 TEST(SequenceFeederTest, KeepsAllStagesBusyAndNoMore) {
