@@ -219,6 +219,25 @@ class Bench(harness.EndToEndTest):
             self.assertNotIn("n_threads", test)
             self.assertGreater(test["avg_ts"], 0)
 
+    def test_clients_at_once(self):
+        streams, tokens = 32, 40
+        trace = self.path("trace")
+        test, = self.bench("--workers", 2, "-t", 1, "--concurrency", streams, "-p", 1, "-n", tokens,
+                           "-r", 1, "--speculation", "off", "--trace", trace)
+        self.assertEqual((test["n_concurrency"], test["n_gen"]), (streams, tokens))
+        self.assertGreater(test["avg_ts"], 0)
+        self.assertEqual(len(test["stages"]), 2)
+        with open(trace) as file:
+            steps = [event["args"] for event in json.load(file)["traceEvents"]
+                     if event["ph"] == "b"]
+        # None waits until another one has ended, for want of KV blocks.
+        answered = 0
+        for step in steps:
+            if step["prompt_rows"] > 0:
+                self.assertLess(answered, streams * tokens / 2)
+            answered += step["decode_rows"]
+        self.assertEqual(answered, streams * (tokens - 1))
+
     def test_table(self):
         done = self.expect_ok("bench", "--model", models.path("q4_0"), *self.TESTS)
         lines = done.text.splitlines()
