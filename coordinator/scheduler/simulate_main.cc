@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -40,14 +41,6 @@ SimulatedPipeline Split(int stages, double link_ms) {
   return pipeline;
 }
 
-double LeastBusyShare(const Simulation& simulation) {
-  double busy = 1;
-  for (size_t i = 0; i < simulation.busy_ms.size(); ++i) {
-    busy = std::min(busy, simulation.BusyShare(static_cast<int>(i)));
-  }
-  return busy;
-}
-
 void PrintShape(int stages, double link_ms, int streams) {
   const SimulatedPipeline pipeline = Split(stages, link_ms);
   std::vector<SimulatedRequest> requests(streams, {0, kPromptTokens, kAnswerTokens});
@@ -59,14 +52,16 @@ void PrintShape(int stages, double link_ms, int streams) {
     to_ms = std::min(to_ms, answer.token_ms.back());
   }
   const std::vector<double> gaps = TokenGaps(quiet.answers[0], from_ms, to_ms);
+  double busy = 1;
+  for (int stage = 0; stage < stages; ++stage) busy = std::min(busy, quiet.BusyShare(stage));
   requests.push_back({(from_ms + to_ms) / 2, kLongPromptTokens, 1});
   const Simulation disturbed = Simulate(pipeline, requests);
   const double arrives_ms = requests.back().arrives_ms;
   const double first_token_ms = disturbed.answers.back().token_ms.front();
   const std::vector<double> beside = TokenGaps(disturbed.answers[0], arrives_ms, first_token_ms);
   std::printf("| %d | %g | %d | %.1f | %.0f%% | %.1f | %.1f | %.1f |\n", stages, link_ms, streams,
-              quiet.TokensPerSecond(from_ms, to_ms), 100 * LeastBusyShare(quiet),
-              Percentile(gaps, 0.5), beside.empty() ? 0.0 : Percentile(beside, 0.99),
+              quiet.TokensPerSecond(from_ms, to_ms), 100 * busy, Percentile(gaps, 0.5),
+              beside.empty() ? 0.0 : Percentile(beside, 0.99),
               (first_token_ms - arrives_ms) / 1000);
 }
 
@@ -97,16 +92,27 @@ bool ParseSteps(const std::string& text, std::vector<MeasuredStep>& steps) {
   return true;
 }
 
-// Tokens per second as `coordinator bench --concurrency` counts them: of the whole run.
+// As `coordinator bench --concurrency` measures: one number of streams after the other, so that the
+// scheduler knows what steps took before; tokens per second of the whole run.
 void PrintMeasured(const SimulatedPipeline& pipeline, const std::vector<int>& stream_counts,
                    const SimulatedRequest& request) {
   std::puts("| streams | tokens/s | least busy stage |\n|--:|--:|--:|");
+  std::vector<SimulatedRequest> requests;
+  Simulation before;
+  before.busy_ms.resize(pipeline.stages.size());
   for (const int streams : stream_counts) {
-    const Simulation simulation =
-        Simulate(pipeline, std::vector<SimulatedRequest>(streams, request));
-    std::printf("| %d | %.1f | %.0f%% |\n", streams,
-                streams * request.answer_tokens * 1000 / simulation.end_ms,
-                100 * LeastBusyShare(simulation));
+    for (int i = 0; i < streams; ++i) {
+      requests.push_back({before.end_ms, request.prompt_tokens, request.answer_tokens});
+    }
+    Simulation simulation = Simulate(pipeline, requests);
+    const double ms = simulation.end_ms - before.end_ms;
+    double busy = 1;
+    for (size_t i = 0; i < pipeline.stages.size(); ++i) {
+      busy = std::min(busy, (simulation.busy_ms[i] - before.busy_ms[i]) / ms);
+    }
+    std::printf("| %d | %.1f | %.0f%% |\n", streams, streams * request.answer_tokens * 1000 / ms,
+                100 * busy);
+    before = std::move(simulation);
   }
 }
 
@@ -123,7 +129,7 @@ int main(int argc, char** argv) {
                  "what it takes for so many rows, as 1:13.5,8:14.2 (ms); once for each stage")
       ->type_name("ROWS:MS,...")
       ->allow_extra_args(false);
-  app.add_option("--streams", stream_counts, "that come at once")
+  app.add_option("--streams", stream_counts, "that come at once, one number after the other")
       ->delimiter(',')
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
