@@ -86,9 +86,10 @@ struct RouterSpec {
   bool normalized = true;  // weights of those chosen are divided by their sum
   float scale = 1.0f;      // multiplies the weights
   // Experts stand in `group_count` groups of equal size; only those of the `group_used_count`
-  // groups whose best two sum highest are chosen from (arXiv 2412.19437). 1: all.
+  // groups whose best `group_score_count` sum highest are chosen from. 1 group: from all.
   int group_count = 1;
   int group_used_count = 1;
+  int group_score_count = 1;  // 1 or 2
   bool empty() const { return weight.empty(); }
 };
 

@@ -360,6 +360,21 @@ TEST(ModelSpecTest, TensorsThatWouldChangeTheResultAreRefused) {
   }
 }
 
+TEST(ModelSpecTest, KeysThatWouldChangeTheResultAreRefused) {
+  for (const char* key : {"llama.expert_group_count", "llama.logit_scale"}) {
+    TestHeader header;
+    header.keys[key] = F32(2.0);
+    EXPECT_THAT(header.Error(), HasSubstr(std::string("key ") + key + " is not supported"));
+    for (const double harmless : {0.0, 1.0}) {
+      header.keys[key] = F32(harmless);
+      EXPECT_TRUE(header.Read().ok()) << key << " " << harmless;
+    }
+  }
+  TestHeader header;
+  header.keys["llama.attention.sliding_window"] = U32(1);
+  EXPECT_THAT(header.Error(), HasSubstr("sliding_window is not supported"));
+}
+
 TEST(ModelSpecTest, HarmlessExtrasPass) {
   TestHeader header;
   header.tensors["blk.0.attn_rot_embd.weight"] = {{4}};

@@ -53,9 +53,10 @@ int Best(absl::Span<const float> values, const IsTaken& is_taken) {
   return best;
 }
 
-// The sum of the best two of a group.
-float GroupScore(absl::Span<const float> group) {
+// The sum of the best one or two of a group.
+float GroupScore(absl::Span<const float> group, int count) {
   const int first = Best(group, [](int) { return false; });
+  if (count == 1) return group[first];
   const int second = Best(group, [first](int i) { return i == first; });
   return second < 0 ? group[first] : group[first] + group[second];
 }
@@ -65,7 +66,7 @@ void LimitGroups(const RouterSpec& router, absl::Span<float> values) {
   const size_t size = values.size() / router.group_count;
   ExpertValues scores;
   for (int i = 0; i < router.group_count; ++i)
-    scores[i] = GroupScore(values.subspan(i * size, size));
+    scores[i] = GroupScore(values.subspan(i * size, size), router.group_score_count);
   std::array<bool, kMaxExperts> used = {};
   const absl::Span<const float> groups(scores.data(), router.group_count);
   for (int rank = 0; rank < router.group_used_count; ++rank) {

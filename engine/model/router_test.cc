@@ -70,10 +70,20 @@ TEST(RouterTest, OnlyTheBestGroupsAreChosenFrom) {
   router.gate = RouterGate::kSigmoid;
   router.group_count = 3;
   router.group_used_count = 1;
+  router.group_score_count = 2;
   // The best expert is alone in its group; the second group's two sum highest.
   const std::vector<ExpertChoice> choices = Choose(router, {4, -9, 3, 3, 0, 0}, 2);
   EXPECT_EQ(choices[0].expert, 2);
   EXPECT_EQ(choices[1].expert, 3);
+}
+
+TEST(RouterTest, GroupsMayBeScoredByTheirBestAlone) {
+  RouterSpec router;
+  router.group_count = 3;
+  router.group_used_count = 1;
+  const std::vector<ExpertChoice> choices = Choose(router, {4, -9, 3, 3, 0, 0}, 2);
+  EXPECT_EQ(choices[0].expert, 0);
+  EXPECT_EQ(choices[1].expert, 1);
 }
 
 TEST(RouterTest, AScoreThatIsNotFiniteIsNotHidden) {

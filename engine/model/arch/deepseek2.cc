@@ -124,6 +124,8 @@ absl::StatusOr<RouterSpec> ReadRouter(SpecReader& reader, const ModelSpec& spec,
                    reader.Integer("expert_gating_func", kUnsaid, kSigmoid, kUnsaid));
   const bool sigmoid = gating == kSigmoid || (gating == kUnsaid && has_choice_bias);
   router.gate = sigmoid ? RouterGate::kSigmoid : RouterGate::kSoftmax;
+  // Groups are scored by their best expert in the second version, by their best two in the third.
+  router.group_score_count = sigmoid ? 2 : 1;
   ASSIGN_OR_RETURN(router.normalized, reader.Bool("expert_weights_norm", false));
   ASSIGN_OR_RETURN(router.scale, reader.FloatOrZero("expert_weights_scale", 1.0f));
   ASSIGN_OR_RETURN(const int groups, reader.Integer("expert_group_count", 0, spec.expert_count, 0));

@@ -15,46 +15,50 @@
 namespace baton {
 namespace {
 
-// Keys of the format, after the architecture's name, that change what a model computes when they
-// are other than zero or false.
-constexpr const char* kResultKeys[] = {
-    "attention.alibi_bias_max",
-    "attention.clamp_kqv",
-    "attention.group_norm_groups",
-    "attention.key_length_mla",
-    "attention.kv_lora_rank",
-    "attention.layer_norm_epsilon",
-    "attention.max_alibi_bias",
-    "attention.output_scale",
-    "attention.q_lora_rank",
-    "attention.scale",
-    "attention.shared_kv_layers",
-    "attention.sliding_window",
-    "attention.sliding_window_pattern",
-    "attention.temperature_length",
-    "attention.temperature_scale",
-    "attention.value_length_mla",
-    "attn_logit_softcapping",
-    "embedding_scale",
-    "expert_gating_func",
-    "expert_group_count",
-    "expert_group_used_count",
-    "expert_shared_count",
-    "expert_shared_feed_forward_length",
-    "expert_weights_norm",
-    "expert_weights_scale",
-    "final_logit_softcapping",
-    "interleave_moe_layer_step",
-    "leading_dense_block_count",
-    "logit_scale",
-    "nextn_predict_layers",
-    "residual_scale",
-    "rope.dimension_sections",
-    "rope.freq_base_swa",
-    "rope.scaling.alpha",
-    "rope.scaling.yarn_log_multiplier",
-    "swin_norm",
-    "use_parallel_residual",
+// A key of the format, after the architecture's name, that changes what a model computes unless it
+// is zero, false or `harmless`.
+struct ResultKey {
+  const char* name;
+  double harmless = 0;
+};
+constexpr ResultKey kResultKeys[] = {
+    {"attention.alibi_bias_max"},
+    {"attention.clamp_kqv"},
+    {"attention.group_norm_groups"},
+    {"attention.key_length_mla"},
+    {"attention.kv_lora_rank"},
+    {"attention.layer_norm_epsilon"},
+    {"attention.max_alibi_bias"},
+    {"attention.output_scale"},
+    {"attention.q_lora_rank"},
+    {"attention.scale"},
+    {"attention.shared_kv_layers"},
+    {"attention.sliding_window"},
+    {"attention.sliding_window_pattern"},
+    {"attention.temperature_length"},
+    {"attention.temperature_scale"},
+    {"attention.value_length_mla"},
+    {"attn_logit_softcapping"},
+    {"embedding_scale", 1},
+    {"expert_gating_func", 1},  // softmax
+    {"expert_group_count", 1},
+    {"expert_group_used_count", 1},
+    {"expert_shared_count"},
+    {"expert_shared_feed_forward_length"},
+    {"expert_weights_norm"},
+    {"expert_weights_scale", 1},
+    {"final_logit_softcapping"},
+    {"interleave_moe_layer_step"},
+    {"leading_dense_block_count"},
+    {"logit_scale", 1},
+    {"nextn_predict_layers"},
+    {"residual_scale", 1},
+    {"rope.dimension_sections"},
+    {"rope.freq_base_swa"},
+    {"rope.scaling.alpha", 1},
+    {"rope.scaling.yarn_log_multiplier"},
+    {"swin_norm"},
+    {"use_parallel_residual"},
 };
 
 // Tensors outside the layers that some architecture computes with.
@@ -84,18 +88,19 @@ bool Contains(const Table& table, absl::string_view name) {
   return std::find(std::begin(table), std::end(table), name) != std::end(table);
 }
 
-bool IsNeutral(const GgufValue& value) {
-  const auto is_zero = [](const auto& elements) {
+// All of its elements are zero, false or `harmless`.
+bool IsNeutral(const GgufValue& value, double harmless = 0) {
+  const auto is_neutral = [harmless](const auto& elements) {
     for (const auto& element : elements) {
       if constexpr (std::is_same_v<std::decay_t<decltype(element)>, std::string>) {
         return false;
-      } else if (element != 0) {
+      } else if (element != 0 && static_cast<double>(element) != harmless) {
         return false;
       }
     }
     return true;
   };
-  return std::visit(is_zero, value.elements);
+  return std::visit(is_neutral, value.elements);
 }
 
 absl::Status OutOfBounds(absl::string_view key, int64_t found, int64_t low, int64_t high) {
@@ -410,10 +415,10 @@ void SpecReader::AddNote(std::string text) {
 }
 
 void SpecReader::AddUnread(int layer_count) {
-  for (const char* key : kResultKeys) {
-    const std::string full = absl::StrCat(architecture_, ".", key);
+  for (const ResultKey& key : kResultKeys) {
+    const std::string full = absl::StrCat(architecture_, ".", key.name);
     const GgufValue* value = file_.FindValue(full);
-    if (value != nullptr && !asked_keys_.contains(full) && !IsNeutral(*value)) {
+    if (value != nullptr && !asked_keys_.contains(full) && !IsNeutral(*value, key.harmless)) {
       problems_.Add(MakeProblem(
           ProblemKind::kUnused,
           absl::FailedPreconditionError(absl::StrCat(
