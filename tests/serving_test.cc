@@ -137,8 +137,8 @@ std::vector<Request> SomeRequests() {
   return requests;
 }
 
-// Plain attention; and layers with a window, of 24 positions, beside one without.
-constexpr const char* kModels[] = {"llama", "gemma3"};
+// Plain attention; and layers with a window, of 24 positions, beside others without.
+constexpr const char* kModels[] = {"llama", "gemma3", "gpt-oss"};
 
 Model MakeServedModel(const std::string& name) {
   Model model;
@@ -220,8 +220,9 @@ class ServingTest : public testing::TestWithParam<const char*> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Models, ServingTest, testing::ValuesIn(kModels),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Models, ServingTest, testing::ValuesIn(kModels), [](const auto& info) {
+  return std::string(info.param) == "gpt-oss" ? "gpt_oss" : std::string(info.param);
+});
 
 TEST_P(ServingTest, AllTogether) {
   for (const int stage_count : {1, 3}) {
