@@ -17,11 +17,14 @@
 namespace baton {
 
 // Bounds on what a file may claim, before anything is sized by it.
-inline constexpr int kMaxLayers = 512;                  // the deepest published model has 126
-inline constexpr int kMaxDimension = 1 << 24;           // of a row: products of two fit in 64 bits
-inline constexpr int kMaxHeads = 4096;                  // per layer
-inline constexpr int kMaxHeadSize = 4096;               // elements
-inline constexpr int kMaxExperts = 1024;                // per layer
+inline constexpr int kMaxLayers = 512;         // the deepest published model has 126
+inline constexpr int kMaxDimension = 1 << 24;  // of a row: products of two fit in 64 bits
+inline constexpr int kMaxHeads = 4096;         // per layer
+inline constexpr int kMaxHeadSize = 4096;      // elements
+inline constexpr int kMaxExperts = 1024;       // per layer
+// Experts, or heads of latent attention, of all layers: each is described by about a kilobyte. The
+// largest published model has 23,424 experts.
+inline constexpr int64_t kMaxDescribedParts = 1 << 16;
 inline constexpr uint32_t kMaxContextLength = 1 << 24;  // positions, which rope turns exactly
 
 // Rows [first_row, first_row + rows) of a tensor: the whole of it, one of several projections that

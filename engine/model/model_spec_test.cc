@@ -335,6 +335,14 @@ TEST(ModelSpecTest, ExpertsUsedAreBoundedByExperts) {
   EXPECT_THAT(header.Error(), HasSubstr("expert_used_count is 0, expected 1 to 4"));
 }
 
+TEST(ModelSpecTest, ExpertsOfAllLayersAreBounded) {
+  TestHeader header;
+  header.MakeExperts(4, 2);
+  header.keys["llama.block_count"] = U32(512);
+  header.keys["llama.expert_count"] = U32(129);
+  EXPECT_THAT(header.Error(), HasSubstr("block_count is 512, with 129 experts in each"));
+}
+
 TEST(ModelSpecTest, MissingKeysAndTensorsAreNamed) {
   for (const char* key :
        {"block_count", "embedding_length", "context_length", "feed_forward_length",

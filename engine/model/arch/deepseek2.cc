@@ -13,6 +13,12 @@ namespace baton {
 
 namespace {
 
+int MostHeads(const ModelSpec& spec) {
+  int most = 0;
+  for (const LayerSpec& layer : spec.layers) most = std::max(most, layer.head_count);
+  return most;
+}
+
 // Sizes of a head as they are before K is absorbed into Q.
 struct HeadSizes {
   int rotated = 0;
@@ -148,6 +154,7 @@ absl::StatusOr<RouterSpec> ReadRouter(SpecReader& reader, const ModelSpec& spec,
 
 absl::Status ReadDeepSeek2(SpecReader& reader, ModelSpec& spec) {
   RETURN_IF_ERROR(ReadModel(reader, NormKind::kRms, RopeKind::kAdjacent, spec));
+  RETURN_IF_ERROR(reader.CheckPartCount(spec.layer_count, MostHeads(spec), "heads"));
   ASSIGN_OR_RETURN(const HeadSizes sizes, ReadHeadSizes(reader, spec));
   RETURN_IF_ERROR(ReadAttentionScale(reader, sizes, spec));
   ASSIGN_OR_RETURN(spec.value_size,

@@ -108,6 +108,7 @@ absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec) {
                    reader.LayerIntegers("feed_forward_length", spec.layer_count, 1, kMaxDimension));
   for (int i = 0; i < spec.layer_count; ++i) spec.layers[i].feed_forward_size = sizes[i];
   ASSIGN_OR_RETURN(spec.expert_count, reader.Integer("expert_count", 0, kMaxExperts, 0));
+  RETURN_IF_ERROR(reader.CheckPartCount(spec.layer_count, spec.expert_count, "experts"));
   if (spec.expert_count > 0) {
     ASSIGN_OR_RETURN(spec.expert_used_count,
                      reader.Integer("expert_used_count", 1, spec.expert_count));

@@ -410,6 +410,13 @@ absl::StatusOr<int> SpecReader::VocabularySize() {
   return static_cast<int>(rows);
 }
 
+absl::Status SpecReader::CheckPartCount(int layer_count, int count, absl::string_view parts) const {
+  if (int64_t{layer_count} * count <= kMaxDescribedParts) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(architecture_, ".block_count is ", layer_count, ", with ", count, " ", parts,
+                   " in each, expected at most ", kMaxDescribedParts, " ", parts, " in all"));
+}
+
 void SpecReader::AddNote(std::string text) {
   problems_.Add(MakeNote(ProblemKind::kHyperparameter, std::move(text)));
 }

@@ -87,6 +87,10 @@ class SpecReader {
   // where the file has one.
   absl::StatusOr<int> VocabularySize();
 
+  // InvalidArgument where a model of so many layers with `count` of the `parts` that have slices of
+  // their own would take more memory to describe than kMaxDescribedParts allows.
+  absl::Status CheckPartCount(int layer_count, int count, absl::string_view parts) const;
+
   // To problems(), as a note.
   void AddNote(std::string text);
 
