@@ -95,8 +95,8 @@ absl::StatusOr<std::vector<LinearSpec>> ReadExpertLinears(SpecReader& reader, co
   return experts;
 }
 
-}  // namespace
-
+// Context, layers, width, vocabulary, heads and their sizes, the scale of attention that follows
+// from them, feed-forward sizes, experts. Gives spec.layers its length.
 absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec) {
   ASSIGN_OR_RETURN(spec.layer_count, reader.Integer("block_count", 1, kMaxLayers));
   ASSIGN_OR_RETURN(spec.width, reader.Integer("embedding_length", 1, kMaxDimension));
@@ -116,6 +116,7 @@ absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec) {
   return absl::OkStatus();
 }
 
+// The kind of all norms, and its epsilon.
 absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec) {
   spec.norm_kind = kind;
   ASSIGN_OR_RETURN(spec.norm_epsilon,
@@ -124,6 +125,8 @@ absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec)
   return absl::OkStatus();
 }
 
+// The first rope of the model: dimensions, base, scaling, and the divisors that the file has, those
+// for short and for long contexts ("longrope") among them.
 absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec) {
   RopeSpec rope;
   rope.kind = kind;
@@ -140,6 +143,20 @@ absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec) {
   spec.ropes = {rope};
   return absl::OkStatus();
 }
+
+// token_embd, output_norm, and output where the file has it: else it is the embedding.
+absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec) {
+  ASSIGN_OR_RETURN(spec.embedding, reader.Matrix("token_embd", spec.vocabulary_size, spec.width));
+  ASSIGN_OR_RETURN(spec.output_norm, reader.Norm("output_norm", spec.width, spec.norm_kind));
+  spec.tied_output = !reader.HasTensor("output");
+  spec.output = spec.embedding;
+  if (!spec.tied_output) {
+    ASSIGN_OR_RETURN(spec.output, reader.Matrix("output", spec.vocabulary_size, spec.width));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status ReadWindows(SpecReader& reader, std::optional<int> default_window, int default_period,
                          ModelSpec& spec) {
@@ -166,17 +183,6 @@ RopeSpec WithoutScaling(RopeSpec rope) {
   rope.attention_factor = 1.0f;
   rope.divisors = rope.long_divisors = TensorSlice();
   return rope;
-}
-
-absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec) {
-  ASSIGN_OR_RETURN(spec.embedding, reader.Matrix("token_embd", spec.vocabulary_size, spec.width));
-  ASSIGN_OR_RETURN(spec.output_norm, reader.Norm("output_norm", spec.width, spec.norm_kind));
-  spec.tied_output = !reader.HasTensor("output");
-  spec.output = spec.embedding;
-  if (!spec.tied_output) {
-    ASSIGN_OR_RETURN(spec.output, reader.Matrix("output", spec.vocabulary_size, spec.width));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status ReadAttention(SpecReader& reader, const ModelSpec& spec, const std::string& prefix,

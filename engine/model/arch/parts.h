@@ -13,17 +13,6 @@
 
 namespace baton {
 
-// Context, layers, width, vocabulary, heads and their sizes, the scale of attention that follows
-// from them, feed-forward sizes, experts. Gives spec.layers its length.
-absl::Status ReadDimensions(SpecReader& reader, ModelSpec& spec);
-
-// The kind of all norms, and its epsilon.
-absl::Status ReadNormEpsilon(SpecReader& reader, NormKind kind, ModelSpec& spec);
-
-// The first rope of the model: dimensions, base, scaling, and the divisors that the file has, those
-// for short and for long contexts ("longrope") among them.
-absl::Status ReadRope(SpecReader& reader, RopeKind kind, ModelSpec& spec);
-
 // Gives each layer of the pattern the window of attention.sliding_window; none where that is 0.
 // Without a default the key must be there.
 absl::Status ReadWindows(SpecReader& reader, std::optional<int> default_window, int default_period,
@@ -35,10 +24,8 @@ absl::Status AddWindowRope(SpecReader& reader, float default_base, ModelSpec& sp
 // Rope without any scaling of the context.
 RopeSpec WithoutScaling(RopeSpec rope);
 
-// token_embd, output_norm, and output where the file has it: else it is the embedding.
-absl::Status ReadEnds(SpecReader& reader, ModelSpec& spec);
-
-// What stands outside the layers in most models: dimensions, norms, the first rope, both ends.
+// What stands outside the layers in most models: dimensions (spec.layers has its length then), the
+// kind of all norms, the first rope of the model with its divisors, both ends.
 absl::Status ReadModel(SpecReader& reader, NormKind norm, RopeKind rope, ModelSpec& spec);
 
 // Calls body(prefix, layer, index) for each layer, with the prefix of its tensors: "blk.0.".
