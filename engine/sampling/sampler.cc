@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
@@ -40,15 +41,40 @@ absl::Status CheckId(absl::string_view what, int32_t id, size_t vocabulary_size)
                                                  static_cast<int64_t>(vocabulary_size) - 1));
 }
 
-absl::Status CheckLogits(absl::Span<const float> logits) {
-  for (size_t id = 0; id < logits.size(); ++id) {
-    // One comparison that NaN and +infinity both fail.
-    if (!(logits[id] < kInfinity)) {
-      return absl::InternalError(
-          absl::StrCat("the logit of token ", id, " is ", logits[id], "; expected a number"));
-    }
+// Vocabularies are scanned by so many logits at once, in loops without branches, which a compiler
+// turns into vectors; only a block that has something in it is looked at by element.
+constexpr size_t kScanBlock = 64;
+
+// Calls visit(first id, logits) for every block in which wanted(logit) holds for some logit.
+template <typename Wanted, typename Visit>
+void VisitBlocks(absl::Span<const float> logits, const Wanted& wanted, const Visit& visit) {
+  size_t id = 0;
+  for (; id + kScanBlock <= logits.size(); id += kScanBlock) {
+    const float* block = logits.data() + id;
+    int32_t any = 0;
+    for (size_t i = 0; i < kScanBlock; ++i) any |= wanted(block[i]) ? 1 : 0;
+    if (any != 0) visit(id, logits.subspan(id, kScanBlock));
   }
-  return absl::OkStatus();
+  visit(id, logits.subspan(id));
+}
+
+// The first logit that is NaN or +infinity.
+std::optional<size_t> FindNoNumber(absl::Span<const float> logits) {
+  std::optional<size_t> first;
+  // One comparison that both fail.
+  const auto wrong = [](float logit) { return !(logit < kInfinity); };
+  VisitBlocks(logits, wrong, [&](size_t id, absl::Span<const float> block) {
+    const auto found = std::find_if(block.begin(), block.end(), wrong);
+    if (found != block.end() && !first.has_value()) first = id + (found - block.begin());
+  });
+  return first;
+}
+
+absl::Status CheckLogits(absl::Span<const float> logits) {
+  const std::optional<size_t> id = FindNoNumber(logits);
+  if (!id.has_value()) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("the logit of token ", *id, " is ", logits[*id], "; expected a number"));
 }
 
 absl::Status AddBias(const SampleSpec& spec, std::vector<float>& logits) {
@@ -85,29 +111,37 @@ absl::Status Penalize(const SampleSpec& spec, std::vector<float>& logits) {
   return absl::OkStatus();
 }
 
-absl::Status CheckAdjusted(const std::vector<float>& logits) {
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] < kInfinity) continue;
-    return absl::InvalidArgumentError(absl::StrCat("bias and penalties make the logit of token ",
-                                                   id, " ", logits[id], ", no number"));
-  }
-  return absl::OkStatus();
+absl::Status CheckAdjusted(absl::Span<const float> logits) {
+  const std::optional<size_t> id = FindNoNumber(logits);
+  if (!id.has_value()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("bias and penalties make the logit of token ", *id,
+                                                 " ", logits[*id], ", no number"));
 }
 
-// The top-k likeliest, in order; all in order where top-k is off. What bias forbids is left out.
-absl::StatusOr<std::vector<Candidate>> OrderedCandidates(absl::Span<const float> logits,
-                                                         int32_t top_k) {
+// Leaves the `count` likeliest; where any go, the last that is left is the least likely.
+void KeepLikeliest(size_t count, std::vector<Candidate>& candidates) {
+  if (candidates.size() <= count) return;
+  std::nth_element(candidates.begin(), candidates.begin() + (count - 1), candidates.end(),
+                   Likelier);
+  candidates.resize(count);
+}
+
+// The `count` likeliest in order, without what bias forbids. Few are ever held: once `count` are
+// known, only a logit above the least of them matters, since an equal one has the higher id.
+std::vector<Candidate> OrderedCandidates(absl::Span<const float> logits, size_t count) {
   std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
-  for (size_t id = 0; id < logits.size(); ++id) {
-    if (logits[id] == -kInfinity) continue;
-    candidates.push_back({logits[id], static_cast<int32_t>(id)});
-  }
-  if (candidates.empty()) return absl::InternalError("no token is left to choose from");
-  if (top_k > 0 && static_cast<size_t>(top_k) < candidates.size()) {
-    std::nth_element(candidates.begin(), candidates.begin() + top_k, candidates.end(), Likelier);
-    candidates.resize(top_k);
-  }
+  candidates.reserve(std::min(logits.size(), 2 * count + kScanBlock));
+  float least = -kInfinity;
+  const auto matters = [&least](float logit) { return logit > least; };
+  VisitBlocks(logits, matters, [&](size_t first, absl::Span<const float> block) {
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (matters(block[i])) candidates.push_back({block[i], static_cast<int32_t>(first + i)});
+    }
+    if (candidates.size() <= 2 * count) return;
+    KeepLikeliest(count, candidates);
+    least = candidates.back().logit;
+  });
+  KeepLikeliest(count, candidates);
   std::sort(candidates.begin(), candidates.end(), Likelier);
   return candidates;
 }
@@ -156,13 +190,30 @@ int32_t Draw(const std::vector<Candidate>& candidates, const SampleSpec& spec) {
   return candidates.back().id;
 }
 
-absl::StatusOr<int32_t> Likeliest(absl::Span<const float> logits) {
+// -1 when bias forbids all.
+int32_t Likeliest(absl::Span<const float> logits) {
+  Candidate best{-kInfinity, -1};
   // The first of equals: the lowest id.
-  const auto best = std::max_element(logits.begin(), logits.end());
-  if (best == logits.end() || *best == -kInfinity) {
-    return absl::InternalError("no token is left to choose from");
-  }
-  return static_cast<int32_t>(best - logits.begin());
+  const auto better = [&best](float logit) { return logit > best.logit; };
+  VisitBlocks(logits, better, [&](size_t first, absl::Span<const float> block) {
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (better(block[i])) best = {block[i], static_cast<int32_t>(first + i)};
+    }
+  });
+  return best.id;
+}
+
+// No step after the penalties ever drops the likeliest token.
+int32_t Choose(absl::Span<const float> logits, const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
+  if (params.temperature <= 0) return Likeliest(logits);
+  const size_t all = logits.size();
+  std::vector<Candidate> candidates =
+      OrderedCandidates(logits, params.top_k > 0 ? std::min<size_t>(params.top_k, all) : all);
+  if (candidates.empty()) return -1;
+  KeepTopP(params.top_p, candidates);
+  KeepMinP(params.min_p, candidates);
+  return Draw(candidates, spec);
 }
 
 double LogSumExp(absl::Span<const float> logits) {
@@ -176,13 +227,11 @@ void FillLogprobs(absl::Span<const float> logits, int32_t top_count, SampleResul
   const double log_sum = LogSumExp(logits);
   const auto logprob = [&](int32_t id) { return static_cast<float>(logits[id] - log_sum); };
   result.logprob = logprob(result.token);
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  const size_t count = std::min<size_t>(top_count, ids.size());
-  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), [&](int32_t a, int32_t b) {
-    return Likelier({logits[a], a}, {logits[b], b});
-  });
-  for (size_t i = 0; i < count; ++i) result.top_logprobs.emplace_back(ids[i], logprob(ids[i]));
+  if (top_count == 0) return;
+  const size_t count = std::min<size_t>(top_count, logits.size());
+  for (const Candidate& likely : OrderedCandidates(logits, count)) {
+    result.top_logprobs.emplace_back(likely.id, logprob(likely.id));
+  }
 }
 
 }  // namespace
@@ -222,16 +271,8 @@ absl::StatusOr<SampleResult> Sample(absl::Span<const float> logits, const Sample
     scores = adjusted;
   }
   SampleResult result;
-  if (spec.params.temperature <= 0) {
-    // No step after the penalties ever drops the likeliest token.
-    ASSIGN_OR_RETURN(result.token, Likeliest(scores));
-  } else {
-    ASSIGN_OR_RETURN(std::vector<Candidate> candidates,
-                     OrderedCandidates(scores, spec.params.top_k));
-    KeepTopP(spec.params.top_p, candidates);
-    KeepMinP(spec.params.min_p, candidates);
-    result.token = Draw(candidates, spec);
-  }
+  result.token = Choose(scores, spec);
+  if (result.token < 0) return absl::InternalError("no token is left to choose from");
   if (spec.top_logprobs >= 0) FillLogprobs(logits, spec.top_logprobs, result);
   return result;
 }

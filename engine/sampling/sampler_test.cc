@@ -271,7 +271,8 @@ TEST(SampleTest, MinusInfiniteBiasForbids) {
 TEST(SampleTest, EqualsItsSlowTwin) {
   std::mt19937 random(20240607);
   for (int round = 0; round < 4000; ++round) {
-    const std::vector<float> logits = RandomLogits(random, 1 + random() % 60);
+    const int most = round % 4 == 0 ? 700 : 60;
+    const std::vector<float> logits = RandomLogits(random, 1 + random() % most);
     const int size = static_cast<int>(logits.size());
     if (std::none_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
       continue;
@@ -292,6 +293,23 @@ TEST(SampleTest, EqualsItsSlowTwin) {
       spec.logit_bias.emplace_back(random() % size, (random() % 9) * 0.5f - 2.0f);
     }
     ASSERT_EQ(TokenOf(logits, spec), twin::Choose(logits, spec)) << "round " << round;
+  }
+}
+
+// Each likelier than all before it, or none.
+TEST(SampleTest, EqualsItsSlowTwinInAnyOrderOfTheLogits) {
+  std::vector<float> logits(1000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = 0.01f * static_cast<float>(i / 3);
+  for (const bool descending : {false, true}) {
+    if (descending) std::reverse(logits.begin(), logits.end());
+    for (int round = 0; round < 500; ++round) {
+      SampleSpec spec;
+      spec.params.temperature = round % 10 == 0 ? 0.0f : 1.0f;
+      spec.params.top_k = 1 + round % 200;
+      spec.params.top_p = 1;
+      spec.counter = round;
+      ASSERT_EQ(TokenOf(logits, spec), twin::Choose(logits, spec)) << "top-k " << 1 + round % 200;
+    }
   }
 }
 
@@ -369,9 +387,16 @@ TEST(SampleTest, RefusesLogitsThatAreNoNumbers) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
     EXPECT_NE(status.message().find("token 1"), absl::string_view::npos) << status;
   }
+  std::vector<float> many(300, 1.0f);
+  many[130] = many[131] = many[299] = kNan;
+  EXPECT_EQ(Sample(many, GreedySpec()).status().message(),
+            "the logit of token 130 is nan; expected a number");
   EXPECT_EQ(Sample({-kInfinity, -kInfinity}, GreedySpec()).status().code(),
             absl::StatusCode::kInternal);
+  EXPECT_EQ(Sample({-kInfinity, -kInfinity}, PlainSpec(1)).status().code(),
+            absl::StatusCode::kInternal);
   EXPECT_EQ(Sample({}, GreedySpec()).status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(Sample({}, SampleSpec()).status().code(), absl::StatusCode::kInternal);
 }
 
 TEST(SampleTest, RefusesIdsOutsideTheVocabulary) {
