@@ -1,5 +1,6 @@
 #include "worker/stage_runner.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -96,7 +97,7 @@ absl::Status StageRunner::ServeChain(FrameServerStream& stream) {
       return connected;
     }
   }
-  GiveCredit(config_.window);
+  GiveCredits(config_.window);
   const absl::Status status = ReceiveSteps(stream);
   Fail(status, /*neighbour=*/absl::IsUnavailable(status));
   return status;
@@ -159,7 +160,7 @@ absl::Status StageRunner::AcceptStep(ChainStep step) {
                                                       ", expected step ", next_step_));
   }
   if (batch.step < next_step_) {
-    GiveCredit(1);
+    OweCredit();
     return absl::OkStatus();
   }
   if (steps_inside_.fetch_add(1) >= config_.window) {
@@ -234,7 +235,7 @@ void StageRunner::SendThread() {
 bool StageRunner::Send(Finished finished) {
   if (!SendOn(std::move(finished))) return false;
   steps_inside_.fetch_sub(1);
-  GiveCredit(1);
+  OweCredit();
   unsent_.fetch_sub(1);
   return true;
 }
@@ -256,7 +257,13 @@ bool StageRunner::SendOn(Finished finished) {
   return results_.writer.Write(EncodeReply(std::move(reply)));
 }
 
-void StageRunner::GiveCredit(uint32_t steps) {
+void StageRunner::OweCredit() {
+  const uint32_t worth_a_message = std::max(1, config_.window / 2);
+  if (owed_credits_.fetch_add(1) + 1 < worth_a_message) return;
+  if (const uint32_t owed = owed_credits_.exchange(0); owed > 0) GiveCredits(owed);
+}
+
+void StageRunner::GiveCredits(uint32_t steps) {
   wire::Credit credit;
   credit.set_steps(steps);
   chain_.writer.Write(EncodeFrame(credit));

@@ -6,9 +6,10 @@
 // Each name in brackets is a thread, so that step k + 1 arrives and k - 1 leaves while k is
 // computed, and no lock is held meanwhile. Where no step k + 1 waits, [compute] sends a
 // small one by itself: a step that comes to an idle stage changes threads once less. A step's
-// credit goes back when the step has left: the whole stage holds `window` steps at most, wherever
-// they are. The last stage sends results to the coordinator instead, once it has the outputs that a
-// step was submitted with.
+// credit is owed when the step has left: the whole stage holds `window` steps at most, wherever
+// they are. Credits go back when half a window of them is owed, because a message of one wakes
+// threads that have nothing else to do. The last stage sends results to the coordinator instead,
+// once it has the outputs that a step was submitted with.
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
@@ -102,7 +103,8 @@ class StageRunner {
   std::optional<Finished> Compute(ChainStep step);
   bool Send(Finished finished);
   bool SendOn(Finished finished);
-  void GiveCredit(uint32_t steps);
+  void OweCredit();
+  void GiveCredits(uint32_t steps);
   void Fail(const absl::Status& failure, bool neighbour);
 
   const StageConfig config_;
@@ -114,6 +116,7 @@ class StageRunner {
   ClosableQueue<Job> inbox_;
   ClosableQueue<Finished> outbox_;
   Credits next_credits_;
+  std::atomic<uint32_t> owed_credits_{0};
   std::atomic<int> steps_inside_{0};
   std::atomic<int> unsent_{0};  // of them: computed
 
