@@ -26,8 +26,8 @@ inline constexpr std::chrono::milliseconds kStatsTimeout{10000};
 inline constexpr std::chrono::milliseconds kKeepaliveInterval{5000};
 // ... and taken for dead when none comes for this long. A loaded machine may be slow to answer.
 inline constexpr std::chrono::milliseconds kKeepaliveTimeout{10000};
-// Streams that a server serves at once: a thread each. A worker needs three, and as many for the
-// configuration that replaces the present one.
+// Streams of a connection that a server serves at once: a thread each. A worker needs three, and as
+// many for the configuration that replaces the present one.
 inline constexpr int kMaxServerStreams = 32;
 
 // "host:port" (the last colon; IPv6 in brackets) or "unix:/path".

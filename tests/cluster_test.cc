@@ -15,6 +15,7 @@
 #include "proto/frame.h"
 #include "proto/frame_stream.h"
 #include "proto/handshake.h"
+#include "proto/methods.h"
 #include "proto/transport.h"
 #include "proto/wire.grpc.pb.h"
 #include "worker/fake_stage.h"
@@ -429,8 +430,9 @@ class RawWorker : public testing::Test {
   }
 
   ~RawWorker() override {
-    for (grpc::ClientContext* context : {&lease_context_, &chain_context_, &results_context_}) {
-      context->TryCancel();
+    lease_context_.TryCancel();
+    for (const auto& stream : {chain_, results_}) {
+      if (stream != nullptr) stream->Cancel();
     }
   }
 
@@ -457,9 +459,13 @@ class RawWorker : public testing::Test {
     return "the lease ended without a word";
   }
 
+  std::shared_ptr<ClientFrameStream> OpenEdge(const char* method) {
+    return ClientFrameStream::Open(channel_, method, loop_);
+  }
+
   void OpenEdges() {
-    results_ = OpenEdge(Edge::kResults, *channel_, results_context_);
-    chain_ = OpenEdge(Edge::kChain, *channel_, chain_context_);
+    results_ = OpenEdge(kResultsMethod);
+    chain_ = OpenEdge(kChainMethod);
     grpc::ByteBuffer frame;
     ASSERT_TRUE(results_->Write(EncodeFrame(MakeEdgeHello(config_, 0))));
     ASSERT_TRUE(results_->Read(&frame));
@@ -469,12 +475,11 @@ class RawWorker : public testing::Test {
 
   // What the worker says to one who opens a chain with this hello.
   std::string ChainRefusal(const StageConfig& config, int to_stage = 0) {
-    grpc::ClientContext context;
-    auto chain = OpenEdge(Edge::kChain, *channel_, context);
+    const auto chain = OpenEdge(kChainMethod);
     chain->Write(EncodeFrame(MakeEdgeHello(config, to_stage)));
     grpc::ByteBuffer frame;
     if (chain->Read(&frame)) {
-      context.TryCancel();
+      chain->Cancel();
       return "accepted";
     }
     return chain->Finish().error_message();
@@ -499,9 +504,10 @@ class RawWorker : public testing::Test {
   StageConfig config_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Worker::Stub> stub_;
-  grpc::ClientContext lease_context_, chain_context_, results_context_;
+  EventLoop loop_;
+  grpc::ClientContext lease_context_;
   std::unique_ptr<grpc::ClientReaderWriter<wire::ConfigureRequest, wire::ConfigureEvent>> lease_;
-  std::unique_ptr<FrameClientStream> chain_, results_;
+  std::shared_ptr<ClientFrameStream> chain_, results_;
 };
 
 TEST_F(RawWorker, IgnoresAStepThatComesTwice) {
@@ -547,13 +553,13 @@ TEST_F(RawWorker, SurvivesGarbageOnTheChain) {
        {std::string("\xff\xff\xff\xff"), std::string("\x05"), std::string(5000, '\x77'),
         std::string("\x02\0\0\0\xff\xff", 6)}) {
     config_.epoch++;
-    grpc::ClientContext lease_context, results_context, chain_context;
+    grpc::ClientContext lease_context;
     auto lease = stub_->Configure(&lease_context);
     lease->Write(ToWire(config_));
     wire::ConfigureEvent event;
     while (lease->Read(&event) && !event.has_loaded()) {
     }
-    auto chain = OpenEdge(Edge::kChain, *channel_, chain_context);
+    const auto chain = OpenEdge(kChainMethod);
     chain->Write(EncodeFrame(MakeEdgeHello(config_, 0)));
     grpc::ByteBuffer frame;
     ASSERT_TRUE(chain->Read(&frame));

@@ -7,28 +7,24 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "proto/frame.h"
+#include "proto/methods.h"
 #include "proto/transport.h"
 
 namespace baton {
 namespace {
-
-// A peer that reads takes less to let a write through.
-constexpr std::chrono::milliseconds kDetachGrace{100};
-
-// What goes out at once, whatever the link: the window that HTTP/2 gives a stream from the start.
-// More may have to wait for the peer, which is the sending thread's business.
-constexpr size_t kMostBytesSentInline = 65535;
 
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
 }  // namespace
 
-StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage,
+StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, EventLoop& loop,
                          FailureCallback on_failure)
-    : config_(std::move(config)), stage_(std::move(stage)), on_failure_(std::move(on_failure)) {
+    : config_(std::move(config)),
+      stage_(std::move(stage)),
+      on_failure_(std::move(on_failure)),
+      loop_(loop) {
   threads_.emplace_back([this] { ComputeThread(); });
-  threads_.emplace_back([this] { SendThread(); });
 }
 
 StageRunner::~StageRunner() { Stop(); }
@@ -38,16 +34,13 @@ void StageRunner::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
-    for (const Incoming* edge : {&chain_, &results_}) {
-      if (edge->context != nullptr) edge->context->TryCancel();
-    }
-    if (next_context_ != nullptr) next_context_->TryCancel();
+    if (chain_ != nullptr) chain_->Cancel();
+    if (results_ != nullptr) results_->Cancel();
+    if (next_ != nullptr) next_->Cancel();
     threads.swap(threads_);
     outputs_changed_.notify_all();
   }
   inbox_.Close();
-  outbox_.Close();
-  next_credits_.Close();
   for (std::thread& thread : threads) thread.join();
   if (!threads.empty()) stage_.reset();
 }
@@ -61,9 +54,8 @@ void StageRunner::Fail(const absl::Status& failure, bool neighbour) {
   on_failure_(failure, neighbour);
 }
 
-absl::Status StageRunner::Serve(Edge edge, grpc::ServerContext& context,
-                                FrameServerStream& stream) {
-  Incoming& incoming = edge == Edge::kChain ? chain_ : results_;
+absl::Status StageRunner::Serve(Edge edge, std::shared_ptr<FrameStream> stream) {
+  std::shared_ptr<FrameStream>& opened = edge == Edge::kChain ? chain_ : results_;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return absl::AbortedError("this stage has ended");
@@ -71,25 +63,16 @@ absl::Status StageRunner::Serve(Edge edge, grpc::ServerContext& context,
       return absl::FailedPreconditionError(absl::StrCat(
           "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
     }
-    if (std::exchange(incoming.was_opened, true)) {
+    if (opened != nullptr) {
       return absl::AlreadyExistsError(
           absl::StrCat("stage ", config_.stage_index, " was connected already"));
     }
-    incoming.context = &context;
+    opened = stream;
   }
-  incoming.writer.Attach(&stream);
-  const absl::Status status = edge == Edge::kChain ? ServeChain(stream) : ServeResults(stream);
-  // Cancelling frees a thread that writes into a stream nobody reads, but drops the status.
-  if (!incoming.writer.DetachWithin(kDetachGrace)) {
-    context.TryCancel();
-    incoming.writer.Detach();
-  }
-  std::lock_guard<std::mutex> lock(mutex_);
-  incoming.context = nullptr;
-  return status;
+  return edge == Edge::kChain ? ServeChain(*stream) : ServeResults(*stream);
 }
 
-absl::Status StageRunner::ServeChain(FrameServerStream& stream) {
+absl::Status StageRunner::ServeChain(FrameStream& stream) {
   if (!config_.is_last()) {
     const absl::Status connected = ConnectNext();
     if (!connected.ok()) {
@@ -105,41 +88,41 @@ absl::Status StageRunner::ServeChain(FrameServerStream& stream) {
 
 // Dials, and waits until everything behind is wired too: its first credits say so.
 absl::Status StageRunner::ConnectNext() {
-  std::shared_ptr<grpc::Channel> channel = Dial(config_.next_address);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return absl::AbortedError("this stage has ended");
-    next_channel_ = channel;
-    next_context_ = std::make_unique<grpc::ClientContext>();
-    next_stream_ = OpenEdge(Edge::kChain, *channel, *next_context_);
+    next_ = ClientFrameStream::Open(Dial(config_.next_address), kChainMethod, loop_);
   }
   grpc::ByteBuffer frame;
   wire::Credit credit;
-  if (!next_stream_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
-      !next_stream_->Read(&frame)) {
-    const absl::Status reason = FromGrpc(next_stream_->Finish());
+  if (!next_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
+      !next_->Read(&frame)) {
+    const absl::Status reason = FromGrpc(next_->Finish());
     return absl::UnavailableError(absl::StrCat(
         "stage ", config_.stage_index, " cannot connect to stage ", config_.stage_index + 1, " at ",
         config_.next_address, ": ", reason.message()));
   }
   RETURN_IF_ERROR(DecodeFrame(frame, &credit, nullptr));
-  next_credits_.Add(credit.steps());
+  AddNextCredits(credit.steps());
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopped_) return absl::AbortedError("this stage has ended");
   threads_.emplace_back([this] { CreditThread(); });
   return absl::OkStatus();
 }
 
-absl::Status StageRunner::ReceiveSteps(FrameServerStream& stream) {
-  grpc::ByteBuffer frame;
-  while (stream.Read(&frame)) {
+absl::Status StageRunner::ReceiveSteps(FrameStream& stream) {
+  absl::Status wrong;
+  stream.ReadEach([&](const grpc::ByteBuffer& frame) {
     absl::StatusOr<ChainStep> step = DecodeStep(frame, config_);
-    if (!step.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
+    if (step.ok()) {
+      wrong = AcceptStep(*std::move(step));
+    } else {
+      wrong = absl::InvalidArgumentError(absl::StrCat(
           "stage ", config_.stage_index, " was sent a wrong message: ", step.status().message()));
     }
-    RETURN_IF_ERROR(AcceptStep(*std::move(step)));
-  }
+    return wrong.ok();
+  });
+  RETURN_IF_ERROR(wrong);
   return absl::UnavailableError(
       absl::StrCat("stage ", config_.stage_index, " lost ",
                    config_.stage_index == 0
@@ -181,15 +164,7 @@ void StageRunner::ComputeThread() {
     }
     std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
     if (!finished.has_value()) return;
-    // With nothing else to compute a small step goes out from here, which spares it a change of
-    // threads. Only this thread adds to unsent_, so that at 0 the sending thread has nothing in its
-    // hands.
-    if (unsent_.fetch_add(1) == 0 && inbox_.IsEmpty() &&
-        finished->PayloadBytes() <= kMostBytesSentInline) {
-      if (!Send(*std::move(finished))) return;
-    } else {
-      outbox_.Push(*std::move(finished));
-    }
+    Emit(*std::move(finished));
   }
 }
 
@@ -225,27 +200,40 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
   return finished;
 }
 
-void StageRunner::SendThread() {
-  while (std::optional<Finished> finished = outbox_.Pop()) {
-    if (!Send(*std::move(finished))) return;
+void StageRunner::Emit(Finished finished) {
+  std::lock_guard<std::mutex> lock(send_mutex_);
+  outbox_.push_back(std::move(finished));
+  SendOutbox();
+}
+
+void StageRunner::AddNextCredits(uint32_t steps) {
+  std::lock_guard<std::mutex> lock(send_mutex_);
+  next_credits_ += steps;
+  SendOutbox();
+}
+
+// As far as credits reach. REQUIRES: send_mutex_.
+void StageRunner::SendOutbox() {
+  while (!outbox_.empty() && (config_.is_last() || next_credits_ > 0)) {
+    if (!config_.is_last()) --next_credits_;
+    Send(std::move(outbox_.front()));
+    outbox_.pop_front();
   }
 }
 
-// False when the edge is broken: the thread that reads from it says why.
-bool StageRunner::Send(Finished finished) {
-  if (!SendOn(std::move(finished))) return false;
-  steps_inside_.fetch_sub(1);
-  OweCredit();
-  unsent_.fetch_sub(1);
-  return true;
-}
-
-bool StageRunner::SendOn(Finished finished) {
+// Where the edge is broken, who reads from it says why.
+void StageRunner::Send(Finished finished) {
+  const auto sent = [weak = weak_from_this()] {
+    const std::shared_ptr<StageRunner> runner = weak.lock();
+    if (runner == nullptr) return;
+    runner->steps_inside_.fetch_sub(1);
+    runner->OweCredit();
+  };
   ChainStep& step = finished.step;
   if (!config_.is_last()) {
-    if (!next_credits_.Take()) return false;
     step.stages.back().send_wait_ms = Milliseconds(Clock::now() - finished.done).count();
-    return next_stream_->Write(EncodeStep(std::move(step)));
+    next_->Write(EncodeStep(std::move(step)), sent);
+    return;
   }
   StepReply reply;
   reply.result.epoch = step.batch.epoch;
@@ -254,7 +242,7 @@ bool StageRunner::SendOn(Finished finished) {
   reply.result.stages = std::move(step.stages);
   reply.error = step.error;
   reply.failed_stage = step.failed_stage;
-  return results_.writer.Write(EncodeReply(std::move(reply)));
+  results_->Write(EncodeReply(std::move(reply)), sent);
 }
 
 void StageRunner::OweCredit() {
@@ -266,41 +254,36 @@ void StageRunner::OweCredit() {
 void StageRunner::GiveCredits(uint32_t steps) {
   wire::Credit credit;
   credit.set_steps(steps);
-  chain_.writer.Write(EncodeFrame(credit));
+  chain_->Write(EncodeFrame(credit));
 }
 
 void StageRunner::CreditThread() {
-  grpc::ByteBuffer frame;
-  wire::Credit credit;
-  while (next_stream_->Read(&frame)) {
-    if (absl::Status status = DecodeFrame(frame, &credit, nullptr); !status.ok()) {
-      Fail(status, /*neighbour=*/false);
-      return;
-    }
-    next_credits_.Add(credit.steps());
-  }
-  next_credits_.Close();
-  const absl::Status reason = FromGrpc(next_stream_->Finish());
+  absl::Status wrong;
+  next_->ReadEach([&](const grpc::ByteBuffer& frame) {
+    wire::Credit credit;
+    wrong = DecodeFrame(frame, &credit, nullptr);
+    if (wrong.ok()) AddNextCredits(credit.steps());
+    return wrong.ok();
+  });
+  if (!wrong.ok()) return Fail(wrong, /*neighbour=*/false);
+  const absl::Status reason = FromGrpc(next_->Finish());
   Fail(absl::UnavailableError(absl::StrCat("stage ", config_.stage_index, " lost stage ",
                                            config_.stage_index + 1, " at ", config_.next_address,
                                            ": ", reason.message())),
        /*neighbour=*/true);
 }
 
-absl::Status StageRunner::ServeResults(FrameServerStream& stream) {
-  grpc::ByteBuffer frame;
+absl::Status StageRunner::ServeResults(FrameStream& stream) {
   stream.Write(EncodeFrame(wire::Credit()));
-  while (stream.Read(&frame)) {
+  absl::Status wrong;
+  stream.ReadEach([&](const grpc::ByteBuffer& frame) {
     absl::StatusOr<StepOutputs> outputs = DecodeOutputs(frame, config_);
-    const absl::Status stored = outputs.ok() ? StoreOutputs(*std::move(outputs)) : outputs.status();
-    if (!stored.ok()) {
-      Fail(stored, /*neighbour=*/false);
-      return stored;
-    }
-  }
+    wrong = outputs.ok() ? StoreOutputs(*std::move(outputs)) : outputs.status();
+    return wrong.ok();
+  });
   const absl::Status lost = absl::UnavailableError("the last stage lost the coordinator");
-  Fail(lost, /*neighbour=*/true);
-  return lost;
+  Fail(wrong.ok() ? lost : wrong, /*neighbour=*/wrong.ok());
+  return wrong.ok() ? lost : wrong;
 }
 
 absl::Status StageRunner::StoreOutputs(StepOutputs outputs) {

@@ -14,12 +14,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "grpcpp/server.h"
-#include "grpcpp/server_builder.h"
+#include "proto/call_server.h"
 #include "proto/frame.h"
-#include "proto/frame_stream.h"
+#include "proto/methods.h"
 #include "proto/transport.h"
-#include "proto/wire.grpc.pb.h"
+#include "proto/wire.pb.h"
 #include "spdlog/spdlog.h"
 #include "worker/stage_runner.h"
 
@@ -31,28 +30,30 @@ constexpr std::chrono::milliseconds kProgressInterval{50};
 // What streams get to end in when the server stops; then they are cut.
 constexpr std::chrono::milliseconds kStopGrace{100};
 
-using ConfigureStream = grpc::ServerReaderWriter<wire::ConfigureEvent, wire::ConfigureRequest>;
-
 // One coordinator's hold on this process.
 struct Lease {
   StageConfig config;
-  SharedWriter<ConfigureStream> events;
+  std::shared_ptr<ServerFrameStream> stream;
   std::shared_ptr<StageRunner> runner;  // of the server's mutex; null until loaded
 
+  void Send(const wire::ConfigureEvent& event) { stream->Write(EncodeMessage(event)); }
   void SendFailure(const absl::Status& failure, bool neighbour) {
     spdlog::info("epoch {}: {}", config.epoch, std::string(failure.message()));
     wire::ConfigureEvent event;
     *event.mutable_failed()->mutable_failure() = ToWire(failure);
     event.mutable_failed()->set_neighbour(neighbour);
-    events.Write(event);
+    Send(event);
   }
 };
 
-class WorkerServerImpl final : public WorkerServer,
-                               private wire::Worker::Service,
-                               private EdgeService {
+class WorkerServerImpl final : public WorkerServer {
  public:
-  explicit WorkerServerImpl(WorkerServerOptions options) : options_(std::move(options)) {}
+  explicit WorkerServerImpl(WorkerServerOptions options)
+      : options_(std::move(options)),
+        server_(
+            [this](const std::string& method, const std::shared_ptr<ServerFrameStream>& stream) {
+              return Serve(method, stream);
+            }) {}
   ~WorkerServerImpl() override { Stop(); }
 
   absl::Status Listen();
@@ -60,26 +61,25 @@ class WorkerServerImpl final : public WorkerServer,
   void Stop() override;
 
  private:
-  grpc::Status Hello(grpc::ServerContext*, const wire::HelloRequest*,
-                     wire::HelloReply* reply) override;
-  grpc::Status Configure(grpc::ServerContext* context, ConfigureStream* stream) override;
-  grpc::Status Stats(grpc::ServerContext*, const wire::StatsRequest* request,
-                     wire::StageStats* reply) override;
-  grpc::Status Serve(Edge edge, grpc::ServerContext& context, FrameServerStream& stream) override;
+  absl::Status Serve(const std::string& method, const std::shared_ptr<ServerFrameStream>& stream);
+  absl::Status Hello(FrameStream& stream);
+  absl::Status Configure(const std::shared_ptr<ServerFrameStream>& stream);
+  absl::Status Stats(FrameStream& stream);
+  absl::Status ServeEdge(Edge edge, const std::shared_ptr<ServerFrameStream>& stream);
 
   absl::Status TakeLease(const std::shared_ptr<Lease>& lease);
   bool Holds(const std::shared_ptr<Lease>& lease);
-  absl::Status Load(const grpc::ServerContext& context, const std::shared_ptr<Lease>& lease);
+  absl::Status Load(const std::shared_ptr<Lease>& lease);
   void EndLease(const std::shared_ptr<Lease>& lease);
   absl::StatusOr<std::shared_ptr<StageRunner>> FindRunner(uint64_t epoch);
 
   const WorkerServerOptions options_;
   std::string address_;
-  std::unique_ptr<grpc::Server> server_;
   std::mutex load_mutex_;  // one load at a time: memory for two need not be there
   std::mutex mutex_;       // of what follows
   bool stopped_ = false;
   std::shared_ptr<Lease> lease_;  // null: free
+  CallServer server_;             // the last member: its calls use all others
 };
 
 // The address as bind() and connect() take it; false where it has no such form.
@@ -140,20 +140,14 @@ absl::Status CheckUnixPathIsFree(const Address& address) {
 absl::Status WorkerServerImpl::Listen() {
   ASSIGN_OR_RETURN(Address address, ParseAddress(options_.listen));
   if (address.is_unix) RETURN_IF_ERROR(CheckUnixPathIsFree(address));
-  grpc::ServerBuilder builder;
-  int port = 0;
-  SetUpServer(builder, address, &port);
-  builder.RegisterService(static_cast<wire::Worker::Service*>(this));
-  builder.RegisterService(static_cast<EdgeService*>(this));
   // A Unix socket is for its owner alone.
   const mode_t old_mask = umask(0077);
-  server_ = builder.BuildAndStart();
+  const bool started = server_.Start(address);
   umask(old_mask);
-  if (server_ == nullptr || port == 0) {
+  if (!started) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", address.ToString(), ": ", BindError(address)));
   }
-  if (!address.is_unix) address.port = port;
   address_ = address.ToString();
   return absl::OkStatus();
 }
@@ -166,32 +160,53 @@ void WorkerServerImpl::Stop() {
     if (lease_ != nullptr) runner = lease_->runner;
   }
   if (runner != nullptr) runner->Stop();
-  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kStopGrace);
+  server_.Stop(kStopGrace);
 }
 
-grpc::Status WorkerServerImpl::Hello(grpc::ServerContext*, const wire::HelloRequest*,
-                                     wire::HelloReply* reply) {
-  ToWire(options_.versions, reply->mutable_versions());
-  reply->set_advertised_address(options_.advertised_address);
-  return grpc::Status::OK;
+// The one message of a call that has one.
+template <typename Message>
+absl::Status ReadMessage(FrameStream& stream, Message* message) {
+  grpc::ByteBuffer frame;
+  if (!stream.Read(&frame)) return absl::CancelledError("no message came");
+  if (DecodeMessage(frame, message)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("what came is not a ", message->GetTypeName(),
+                                                 " but ", frame.Length(), " other bytes"));
 }
 
-grpc::Status WorkerServerImpl::Configure(grpc::ServerContext* context, ConfigureStream* stream) {
+absl::Status WorkerServerImpl::Serve(const std::string& method,
+                                     const std::shared_ptr<ServerFrameStream>& stream) {
+  if (method == kHelloMethod) return Hello(*stream);
+  if (method == kConfigureMethod) return Configure(stream);
+  if (method == kStatsMethod) return Stats(*stream);
+  if (method == kChainMethod) return ServeEdge(Edge::kChain, stream);
+  if (method == kResultsMethod) return ServeEdge(Edge::kResults, stream);
+  return absl::UnimplementedError("a worker has no such call");
+}
+
+absl::Status WorkerServerImpl::Hello(FrameStream& stream) {
+  wire::HelloRequest request;
+  RETURN_IF_ERROR(ReadMessage(stream, &request));
+  wire::HelloReply reply;
+  ToWire(options_.versions, reply.mutable_versions());
+  reply.set_advertised_address(options_.advertised_address);
+  stream.Write(EncodeMessage(reply));
+  return absl::OkStatus();
+}
+
+absl::Status WorkerServerImpl::Configure(const std::shared_ptr<ServerFrameStream>& stream) {
   wire::ConfigureRequest request;
-  if (!stream->Read(&request)) return ToGrpc(absl::CancelledError("no configuration came"));
-  absl::StatusOr<StageConfig> config = FromWire(request, options_.versions);
-  if (!config.ok()) return ToGrpc(config.status());
+  RETURN_IF_ERROR(ReadMessage(*stream, &request));
   auto lease = std::make_shared<Lease>();
-  lease->config = *std::move(config);
-  lease->events.Attach(stream);
+  ASSIGN_OR_RETURN(lease->config, FromWire(request, options_.versions));
+  lease->stream = stream;
   absl::Status status = TakeLease(lease);
-  if (status.ok()) status = Load(*context, lease);
-  while (status.ok() && stream->Read(&request)) {
+  if (status.ok()) status = Load(lease);
+  grpc::ByteBuffer frame;
+  if (status.ok() && stream->Read(&frame)) {
     status = absl::InvalidArgumentError("a lease is configured once");
   }
   EndLease(lease);
-  lease->events.Detach();
-  return ToGrpc(status);
+  return status;
 }
 
 absl::Status WorkerServerImpl::TakeLease(const std::shared_ptr<Lease>& lease) {
@@ -224,8 +239,7 @@ bool WorkerServerImpl::Holds(const std::shared_ptr<Lease>& lease) {
   return lease_ == lease && !stopped_;
 }
 
-absl::Status WorkerServerImpl::Load(const grpc::ServerContext& context,
-                                    const std::shared_ptr<Lease>& lease) {
+absl::Status WorkerServerImpl::Load(const std::shared_ptr<Lease>& lease) {
   std::lock_guard<std::mutex> load_lock(load_mutex_);
   std::mutex progress_mutex;
   auto last_event = std::chrono::steady_clock::now() - kProgressInterval;
@@ -237,14 +251,14 @@ absl::Status WorkerServerImpl::Load(const grpc::ServerContext& context,
     wire::ConfigureEvent event;
     event.mutable_progress()->set_bytes_done(done);
     event.mutable_progress()->set_bytes_total(total);
-    lease->events.Write(event);
-    return !context.IsCancelled() && Holds(lease);
+    lease->Send(event);
+    return !lease->stream->IsCancelled() && Holds(lease);
   };
   ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, options_.loader(lease->config, progress));
   wire::ConfigureEvent loaded;
   *loaded.mutable_loaded() = ToWire(stage->Stats());
   auto runner = std::make_shared<StageRunner>(
-      lease->config, std::move(stage),
+      lease->config, std::move(stage), server_.loop(),
       [weak = std::weak_ptr<Lease>(lease)](const absl::Status& failure, bool neighbour) {
         if (const auto lease = weak.lock()) lease->SendFailure(failure, neighbour);
       });
@@ -255,7 +269,7 @@ absl::Status WorkerServerImpl::Load(const grpc::ServerContext& context,
   }
   spdlog::info("epoch {}: layers {}-{} are loaded", lease->config.epoch,
                lease->config.role.layers.begin, lease->config.role.layers.end - 1);
-  lease->events.Write(loaded);
+  lease->Send(loaded);
   return absl::OkStatus();
 }
 
@@ -283,30 +297,24 @@ absl::StatusOr<std::shared_ptr<StageRunner>> WorkerServerImpl::FindRunner(uint64
   return lease_->runner;
 }
 
-grpc::Status WorkerServerImpl::Stats(grpc::ServerContext*, const wire::StatsRequest* request,
-                                     wire::StageStats* reply) {
-  const auto runner = FindRunner(request->epoch());
-  if (!runner.ok()) return ToGrpc(runner.status());
-  const absl::StatusOr<StageStats> stats = (*runner)->Stats(kStatsTimeout);
-  if (!stats.ok()) return ToGrpc(stats.status());
-  *reply = ToWire(*stats);
-  return grpc::Status::OK;
+absl::Status WorkerServerImpl::Stats(FrameStream& stream) {
+  wire::StatsRequest request;
+  RETURN_IF_ERROR(ReadMessage(stream, &request));
+  ASSIGN_OR_RETURN(const std::shared_ptr<StageRunner> runner, FindRunner(request.epoch()));
+  ASSIGN_OR_RETURN(const StageStats stats, runner->Stats(kStatsTimeout));
+  stream.Write(EncodeMessage(ToWire(stats)));
+  return absl::OkStatus();
 }
 
-grpc::Status WorkerServerImpl::Serve(Edge edge, grpc::ServerContext& context,
-                                     FrameServerStream& stream) {
+absl::Status WorkerServerImpl::ServeEdge(Edge edge,
+                                         const std::shared_ptr<ServerFrameStream>& stream) {
   grpc::ByteBuffer frame;
   wire::EdgeHello hello;
-  if (!stream.Read(&frame)) return ToGrpc(absl::CancelledError("no hello came"));
-  if (absl::Status status = DecodeFrame(frame, &hello, nullptr); !status.ok()) {
-    return ToGrpc(status);
-  }
-  const auto runner = FindRunner(hello.epoch());
-  if (!runner.ok()) return ToGrpc(runner.status());
-  if (absl::Status status = CheckEdgeHello((*runner)->config(), hello); !status.ok()) {
-    return ToGrpc(status);
-  }
-  return ToGrpc((*runner)->Serve(edge, context, stream));
+  if (!stream->Read(&frame)) return absl::CancelledError("no hello came");
+  RETURN_IF_ERROR(DecodeFrame(frame, &hello, nullptr));
+  ASSIGN_OR_RETURN(const std::shared_ptr<StageRunner> runner, FindRunner(hello.epoch()));
+  RETURN_IF_ERROR(CheckEdgeHello(runner->config(), hello));
+  return runner->Serve(edge, stream);
 }
 
 }  // namespace

@@ -11,12 +11,13 @@
 #include "absl/strings/str_cat.h"
 #include "coordinator/cluster/worker_link.h"
 #include "engine/base/status_macros.h"
-#include "grpcpp/client_context.h"
 #include "proto/convert.h"
 #include "proto/credits.h"
+#include "proto/event_loop.h"
 #include "proto/frame.h"
 #include "proto/frame_stream.h"
 #include "proto/handshake.h"
+#include "proto/methods.h"
 #include "proto/transport.h"
 
 namespace baton {
@@ -28,10 +29,8 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kProbeSteps = 1;
 
 // An edge between the coordinator and a stage.
-struct EdgeStream {
-  // gRPC keeps pointers: the context outlives the stream.
-  grpc::ClientContext context;
-  std::unique_ptr<FrameClientStream> stream;
+struct Edge {
+  std::shared_ptr<ClientFrameStream> stream;
   std::thread reader;
 };
 
@@ -73,14 +72,16 @@ class RemotePipelineImpl final : public RemotePipeline {
   absl::Status Send(Batch batch, std::vector<OutputSpec> outputs);
   absl::StatusOr<StepResult> NextUntil(Clock::time_point deadline);
   void Fail(const absl::Status& status, bool indirect);
-  void FailEdge(const WorkerLink& link, const absl::Status& wrong, const grpc::Status& end);
+  void CountWiredEdge();
+  void FailEdge(const WorkerLink& link, const absl::Status& wrong, ClientFrameStream& stream);
   absl::Status Failure();
 
+  EventLoop loop_;
   std::vector<std::unique_ptr<WorkerLink>> links_;
   std::vector<StageConfig> configs_;
   Credits credits_;
-  EdgeStream chain_;
-  EdgeStream results_;
+  Edge chain_;
+  Edge results_;
   uint64_t next_step_ = 0;  // of Submit
 
   std::mutex mutex_;  // of what follows
@@ -119,7 +120,8 @@ RemotePipelineImpl::RemotePipelineImpl(std::vector<WorkerEndpoint> workers,
     config.context_length = options.context_length;
     config.asked_context = options.asked_context;
     config.window = options.window;
-    links_.push_back(std::make_unique<WorkerLink>(std::move(workers[i]), config.role.layers));
+    links_.push_back(
+        std::make_unique<WorkerLink>(std::move(workers[i]), config.role.layers, loop_));
     configs_.push_back(std::move(config));
   }
 }
@@ -131,8 +133,8 @@ RemotePipelineImpl::~RemotePipelineImpl() {
   }
   credits_.Close();
   for (auto& link : links_) link->Release();
-  for (EdgeStream* edge : {&chain_, &results_}) {
-    edge->context.TryCancel();
+  for (Edge* edge : {&chain_, &results_}) {
+    if (edge->stream != nullptr) edge->stream->Cancel();
     if (edge->reader.joinable()) edge->reader.join();
   }
 }
@@ -218,8 +220,8 @@ absl::Status RemotePipelineImpl::AwaitLoaded() {
 }
 
 absl::Status RemotePipelineImpl::Wire() {
-  results_.stream = OpenEdge(Edge::kResults, links_.back()->channel(), results_.context);
-  chain_.stream = OpenEdge(Edge::kChain, links_.front()->channel(), chain_.context);
+  results_.stream = ClientFrameStream::Open(links_.back()->channel(), kResultsMethod, loop_);
+  chain_.stream = ClientFrameStream::Open(links_.front()->channel(), kChainMethod, loop_);
   results_.stream->Write(EncodeFrame(MakeEdgeHello(last(), last().stage_index)));
   chain_.stream->Write(EncodeFrame(MakeEdgeHello(first(), 0)));
   results_.reader = std::thread([this] { ReadResults(); });
@@ -285,46 +287,48 @@ absl::Status RemotePipelineImpl::Send(Batch batch, std::vector<OutputSpec> outpu
 }
 
 void RemotePipelineImpl::ReadCredits() {
-  grpc::ByteBuffer frame;
-  wire::Credit credit;
   absl::Status wrong;
-  for (bool wired = false; chain_.stream->Read(&frame); wired = true) {
+  bool wired = false;
+  chain_.stream->ReadEach([&](const grpc::ByteBuffer& frame) {
+    wire::Credit credit;
     wrong = DecodeFrame(frame, &credit, nullptr);
-    if (!wrong.ok()) break;
+    if (!wrong.ok()) return false;
     credits_.Add(credit.steps());
-    if (wired) continue;
-    std::lock_guard<std::mutex> lock(mutex_);
-    ++wired_edges_;
-    changed_.notify_all();
-  }
-  // A worker that sends nonsense is not waited for.
-  if (!wrong.ok()) chain_.context.TryCancel();
-  FailEdge(*links_.front(), wrong, chain_.stream->Finish());
+    if (!std::exchange(wired, true)) CountWiredEdge();
+    return true;
+  });
+  FailEdge(*links_.front(), wrong, *chain_.stream);
+}
+
+void RemotePipelineImpl::CountWiredEdge() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  ++wired_edges_;
+  changed_.notify_all();
 }
 
 // `wrong`: what the worker sent that it should not have; OK when the stream just ended.
 void RemotePipelineImpl::FailEdge(const WorkerLink& link, const absl::Status& wrong,
-                                  const grpc::Status& end) {
+                                  ClientFrameStream& stream) {
+  // A worker that sends nonsense is not waited for.
+  if (!wrong.ok()) stream.Cancel();
+  const absl::Status status = FromGrpc(stream.Finish());
   if (!wrong.ok()) return Fail(link.Named(wrong), /*indirect=*/false);
-  const absl::Status status = FromGrpc(end);
   const absl::Status closed = absl::UnavailableError("closed the stream");
   Fail(link.Named(status.ok() ? closed : status), /*indirect=*/true);
 }
 
 void RemotePipelineImpl::ReadResults() {
-  grpc::ByteBuffer frame;
   absl::Status wrong;
-  for (bool wired = false; wrong.ok() && results_.stream->Read(&frame); wired = true) {
-    if (wired) {
+  bool wired = false;
+  results_.stream->ReadEach([&](const grpc::ByteBuffer& frame) {
+    if (std::exchange(wired, true)) {
       wrong = AcceptResult(frame);
-      continue;
+    } else {
+      CountWiredEdge();
     }
-    std::lock_guard<std::mutex> lock(mutex_);
-    ++wired_edges_;
-    changed_.notify_all();
-  }
-  if (!wrong.ok()) results_.context.TryCancel();
-  FailEdge(*links_.back(), wrong, results_.stream->Finish());
+    return wrong.ok();
+  });
+  FailEdge(*links_.back(), wrong, *results_.stream);
 }
 
 absl::Status RemotePipelineImpl::AcceptResult(const grpc::ByteBuffer& frame) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "proto/methods.h"
 #include "proto/transport.h"
 
 namespace baton {
@@ -22,12 +23,13 @@ std::string FullName(const WorkerEndpoint& endpoint, const LayerRange& layers) {
 
 }  // namespace
 
-WorkerLink::WorkerLink(WorkerEndpoint endpoint, LayerRange layers)
+WorkerLink::WorkerLink(WorkerEndpoint endpoint, LayerRange layers, EventLoop& loop)
     : endpoint_(std::move(endpoint)),
       name_(FullName(endpoint_, layers)),
       neighbour_address_(endpoint_.address),
       channel_(Dial(endpoint_.address)),
-      stub_(wire::Worker::NewStub(channel_)) {}
+      stub_(wire::Worker::NewStub(channel_)),
+      loop_(loop) {}
 
 WorkerLink::~WorkerLink() { Release(); }
 
@@ -55,14 +57,17 @@ absl::Status WorkerLink::Hello(const Versions& versions) {
 }
 
 void WorkerLink::Lease(const StageConfig& config, Events events) {
-  thread_ = std::thread([this, config, events = std::move(events)] { HoldLease(config, events); });
+  lease_ = ClientFrameStream::Open(channel_, kConfigureMethod, loop_);
+  lease_->Write(EncodeMessage(ToWire(config)));
+  thread_ = std::thread([this, events = std::move(events)] { HoldLease(events); });
 }
 
-void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
-  auto stream = stub_->Configure(&context_);
-  stream->Write(ToWire(config));
-  wire::ConfigureEvent event;
-  while (stream->Read(&event)) {
+void WorkerLink::HoldLease(const Events& events) {
+  grpc::ByteBuffer frame;
+  while (lease_->Read(&frame)) {
+    wire::ConfigureEvent event;
+    // A worker that sends nonsense is not waited for.
+    if (!DecodeMessage(frame, &event)) lease_->Cancel();
     if (event.has_progress()) {
       events.progress(event.progress().bytes_done(), event.progress().bytes_total());
     } else if (event.has_loaded()) {
@@ -71,7 +76,7 @@ void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
       events.failed(Named(FromWire(event.failed().failure())), event.failed().neighbour());
     }
   }
-  const absl::Status status = FromGrpc(stream->Finish());
+  const absl::Status status = FromGrpc(lease_->Finish());
   const bool lost = status.ok() || absl::IsUnavailable(status);
   const absl::Status connection_lost = absl::UnavailableError(
       absl::StrCat("connection lost (", status.ok() ? "closed" : status.message(), ")"));
@@ -79,7 +84,7 @@ void WorkerLink::HoldLease(const StageConfig& config, const Events& events) {
 }
 
 void WorkerLink::Release() {
-  context_.TryCancel();
+  if (lease_ != nullptr) lease_->Cancel();
   if (thread_.joinable()) thread_.join();
 }
 

@@ -13,7 +13,8 @@
 #include "coordinator/cluster/worker_endpoint.h"
 #include "engine/pipeline/stage.h"
 #include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
+#include "proto/event_loop.h"
+#include "proto/frame_stream.h"
 #include "proto/handshake.h"
 #include "proto/wire.grpc.pb.h"
 
@@ -30,14 +31,15 @@ class WorkerLink {
   };
 
   // `layers` completes the worker's name in errors.
-  WorkerLink(WorkerEndpoint endpoint, LayerRange layers);
+  // `loop` outlives the link.
+  WorkerLink(WorkerEndpoint endpoint, LayerRange layers, EventLoop& loop);
   // Gives the lease back.
   ~WorkerLink();
 
   const std::string& name() const { return name_; }
   // That neighbours dial: the one that the worker advertises, or else the one dialled here.
   const std::string& address_for_neighbours() const { return neighbour_address_; }
-  grpc::Channel& channel() { return *channel_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
   // Dials, and compares versions. Unavailable within two seconds when nobody answers.
   absl::Status Hello(const Versions& versions);
@@ -54,7 +56,7 @@ class WorkerLink {
   absl::Status Blame(const absl::Status& status) const;
 
  private:
-  void HoldLease(const StageConfig& config, const Events& events);
+  void HoldLease(const Events& events);
   std::optional<std::string> AwaitEnd() const;
 
   const WorkerEndpoint endpoint_;
@@ -62,8 +64,9 @@ class WorkerLink {
   std::string neighbour_address_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Worker::Stub> stub_;
-  grpc::ClientContext context_;  // of the lease
-  std::thread thread_;
+  EventLoop& loop_;
+  std::shared_ptr<ClientFrameStream> lease_;
+  std::thread thread_;  // holds the lease
 };
 
 }  // namespace baton
