@@ -50,9 +50,9 @@ class CallServer::Call final : public ServerFrameStream {
   // After the handler has returned.
   void Finish(const absl::Status& status) {
     FinishWriting(kWriteGrace);
-    std::promise<void> finished;
-    StartFinish(status, [&finished] { finished.set_value(); });
-    finished.get_future().wait();
+    const auto finished = std::make_shared<std::promise<void>>();
+    StartFinish(status, [finished] { finished->set_value(); });
+    finished->get_future().wait();
   }
 
  private:

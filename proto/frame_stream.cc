@@ -115,10 +115,10 @@ std::shared_ptr<ClientFrameStream> ClientFrameStream::Open(
 
 grpc::Status ClientFrameStream::Finish() {
   grpc::Status status;
-  std::promise<void> finished;
-  finish_.done = [&finished](bool) { finished.set_value(); };
+  const auto finished = std::make_shared<std::promise<void>>();
+  finish_.done = [finished](bool) { finished->set_value(); };
   stream_->Finish(&status, &finish_);
-  finished.get_future().wait();
+  finished->get_future().wait();
   return status;
 }
 
