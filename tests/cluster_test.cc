@@ -102,7 +102,7 @@ std::vector<SpanOutput> Expected(const Batch& batch, int layer_count) {
 class Cluster {
  public:
   explicit Cluster(int count, FakeStageOptions options = {}, Versions versions = {}) {
-    SilenceTransportLogs();
+    CalmTransportLibraries();
     options.width = kWidth;
     options.vocabulary_size = kVocabulary;
     for (int i = 0; i < count; ++i) {

@@ -14,6 +14,7 @@ def system_libraries():
             "//absl/status:statusor": "absl_statusor",
             "//absl/strings:strings": "absl_strings",
             "//absl/strings:str_format": "absl_str_format",
+            "//absl/synchronization:synchronization": "absl_synchronization",
             "//absl/time:time": "absl_time",
             "//absl/types:span": "absl_span",
         },

@@ -135,7 +135,7 @@ absl::Status Serve(const Flags& flags, Isa isa) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // in all threads that are started from here on
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
-  SilenceTransportLogs();
+  CalmTransportLibraries();
   ASSIGN_OR_RETURN(auto server, WorkerServer::Start({.listen = flags.listen,
                                                      .advertised_address = flags.advertise,
                                                      .loader = std::move(loader)}));

@@ -387,7 +387,7 @@ absl::StatusOr<std::vector<StageStats>> RemotePipelineImpl::Stats() {
 absl::StatusOr<std::unique_ptr<RemotePipeline>> RemotePipeline::Connect(
     std::vector<WorkerEndpoint> workers, const PipelinePlan& plan, const ModelIdentity& identity,
     const ModelSpec& spec, const RemotePipelineOptions& options, const LoadProgress& progress) {
-  SilenceTransportLogs();
+  CalmTransportLibraries();
   RETURN_IF_ERROR(CheckNamedOnce(workers));
   if (workers.empty() || workers.size() != plan.stages.size()) {
     return absl::InvalidArgumentError(
