@@ -12,6 +12,7 @@
 
 #include "engine/kernels/avx512/quant_formats.h"
 #include "engine/kernels/kernels.h"
+#include "engine/kernels/vector/row_tiles.h"
 #include "engine/kernels/vector/unroll.h"
 
 namespace baton::avx512 {
@@ -187,15 +188,6 @@ void QuantTile(const uint8_t* groups, int64_t group_bytes, const QuantizedRows& 
   ForAll<kGroups, kRows>([&](auto g, auto r) __attribute__((always_inline)) {
     Store(out + r * out_stride + g * kRowGroup, sum[g][r]);
   });
-}
-
-// Calls body.operator()<rows>() with a number of rows from 1 to kMost.
-template <int kMost, typename Body>
-[[gnu::always_inline]] inline void WithRows(int64_t rows, const Body& body) {
-  if constexpr (kMost > 1) {
-    if (rows < kMost) return WithRows<kMost - 1>(rows, body);
-  }
-  body.template operator()<kMost>();
 }
 
 // Rows of x in a tile. Six take 24 of 32 registers for sums and dot products. Every number of rows

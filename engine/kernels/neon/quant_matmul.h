@@ -13,6 +13,7 @@
 
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/neon/quant_formats.h"
+#include "engine/kernels/vector/row_tiles.h"
 #include "engine/kernels/vector/unroll.h"
 
 namespace baton::neon {
@@ -155,27 +156,10 @@ void QuantMatMul(const uint8_t* groups, int64_t group_bytes, int64_t group_count
   // running sums wait in the level-1 cache.
   constexpr int kTileRows = 4;
   for (int64_t g = 0; g < group_count; ++g) {
-    const uint8_t* group = groups + g * group_bytes;
-    float* to = out + g * kRowGroup;
-    int64_t first = rows.first;
-    const int64_t end = rows.first + rows.count;
-    const auto run = [&]<int kRows>() {
-      QuantTile<Unit, kRows>(group, *rows.quantized, first, to, out_stride);
-      first += kRows;
-      to += kRows * out_stride;
-    };
-    while (end - first >= kTileRows) run.template operator()<kTileRows>();
-    switch (end - first) {
-      case 3:
-        run.template operator()<3>();
-        break;
-      case 2:
-        run.template operator()<2>();
-        break;
-      case 1:
-        run.template operator()<1>();
-        break;
-    }
+    ForRowTiles<kTileRows>(rows.count, [&]<int kRows>(int64_t first) {
+      QuantTile<Unit, kRows>(groups + g * group_bytes, *rows.quantized, rows.first + first,
+                             out + g * kRowGroup + first * out_stride, out_stride);
+    });
   }
 }
 
