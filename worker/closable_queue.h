@@ -31,10 +31,6 @@ class ClosableQueue {
     items_.pop_front();
     return item;
   }
-  bool IsEmpty() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return items_.empty();
-  }
   void Close() {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;

@@ -18,15 +18,6 @@ TEST(ClosableQueueTest, KeepsTheOrderBetweenThreads) {
   producer.join();
 }
 
-TEST(ClosableQueueTest, IsEmptyOnceAllIsTaken) {
-  ClosableQueue<int> queue;
-  EXPECT_TRUE(queue.IsEmpty());
-  queue.Push(1);
-  EXPECT_FALSE(queue.IsEmpty());
-  queue.Pop();
-  EXPECT_TRUE(queue.IsEmpty());
-}
-
 TEST(ClosableQueueTest, CloseWakesWhoeverWaitsAndDropsWhatIsLeft) {
   ClosableQueue<int> waiting;
   std::thread consumer([&] { EXPECT_EQ(waiting.Pop(), std::nullopt); });
