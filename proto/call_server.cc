@@ -10,8 +10,9 @@
 namespace baton {
 namespace {
 
-// What a handler's last frames get to leave in; a peer that reads takes less.
-constexpr std::chrono::milliseconds kWriteGrace{100};
+// What a handler's last frames get to leave in, over whatever link. A peer that takes longer is
+// dead.
+constexpr std::chrono::milliseconds kWriteGrace = kKeepaliveTimeout;
 
 // Calls at once, of all connections: a thread each.
 constexpr size_t kMaxCalls = 2 * kMaxServerStreams;
@@ -22,7 +23,6 @@ class CallServer::Call final : public ServerFrameStream {
  public:
   Call() : stream_(&context_) { SetEnds(&stream_, &stream_); }
 
-  void Cancel() override { context_.TryCancel(); }
   bool IsCancelled() const override { return is_cancelled_; }
   const std::string& method() const { return context_.method(); }
 
@@ -56,6 +56,8 @@ class CallServer::Call final : public ServerFrameStream {
   }
 
  private:
+  void CancelCall() override { context_.TryCancel(); }
+
   grpc::GenericServerContext context_;
   grpc::GenericServerAsyncReaderWriter stream_;
   std::atomic<bool> is_cancelled_{false};
@@ -72,7 +74,7 @@ bool CallServer::Start(Address& address) {
   SetUpServer(builder, address, &port);
   builder.RegisterAsyncGenericService(&service_);
   std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
-  calls_ = queue.get();
+  queue_ = queue.get();
   server_ = builder.BuildAndStart();
   loop_ = std::make_unique<EventLoop>(std::move(queue));
   if (server_ == nullptr || port == 0) return false;
@@ -83,18 +85,20 @@ bool CallServer::Start(Address& address) {
 
 void CallServer::Accept() {
   auto call = std::make_shared<Call>();
-  call->Request(service_, *calls_,
+  call->Request(service_, *queue_,
                 [this, weak = std::weak_ptr<Call>(call)](bool ok) { OnAccepted(weak.lock(), ok); });
 }
 
 void CallServer::OnAccepted(const std::shared_ptr<Call>& call, bool ok) {
   if (!ok) return;  // the server stops
-  Accept();
   std::vector<std::thread> finished;
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    // From then on the queue may be shut down, which takes no new operation.
+    if (is_stopping_) return call->Cancel();
+    Accept();
     finished.swap(finished_);
-    if (!is_stopping_ && running_.size() < kMaxCalls) {
+    if (running_.size() < kMaxCalls) {
       const uint64_t id = next_id_++;
       running_.emplace(id, [this, id, call] { Run(id, call); });
     } else {

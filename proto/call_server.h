@@ -59,9 +59,8 @@ class CallServer {
 
   const Handler handler_;
   grpc::AsyncGenericService service_;
-  grpc::ServerCompletionQueue* calls_ = nullptr;  // the loop's
+  grpc::ServerCompletionQueue* queue_ = nullptr;  // the loop's
   std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<EventLoop> loop_;  // ends first: what it is told last is still of the server
 
   std::mutex mutex_;  // of what follows
   std::condition_variable ended_;
@@ -69,6 +68,8 @@ class CallServer {
   uint64_t next_id_ = 0;
   std::map<uint64_t, std::thread> running_;
   std::vector<std::thread> finished_;  // to be joined
+
+  std::unique_ptr<EventLoop> loop_;  // ends first: what it is told last is still of the others
 };
 
 }  // namespace baton

@@ -407,4 +407,17 @@ absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const Stage
   return reply;
 }
 
+grpc::ByteBuffer EncodeCredits(uint32_t steps) {
+  wire::Credit credit;
+  credit.set_steps(steps);
+  return EncodeFrame(credit);
+}
+
+absl::StatusOr<uint32_t> DecodeCredits(const grpc::ByteBuffer& frame) {
+  wire::Credit credit;
+  RETURN_IF_ERROR(DecodeFrame(frame, &credit, nullptr));
+  RETURN_IF_ERROR(CheckRange("credits", credit.steps(), 0, kMaxWindow));
+  return credit.steps();
+}
+
 }  // namespace baton

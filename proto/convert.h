@@ -53,6 +53,10 @@ grpc::ByteBuffer EncodeReply(StepReply reply);
 absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const StageConfig& last_stage,
                                       const StepOutputs& asked);
 
+// Steps that may be sent from now on, at most a window.
+grpc::ByteBuffer EncodeCredits(uint32_t steps);
+absl::StatusOr<uint32_t> DecodeCredits(const grpc::ByteBuffer& frame);
+
 }  // namespace baton
 
 #endif  // BATON_PROTO_CONVERT_H_

@@ -329,6 +329,12 @@ TEST_F(Garbled, Steps) {
   EXPECT_GT(refused, kGarbledFrames / 4);
 }
 
+TEST(CreditsTest, AtMostAWindowComesAtOnce) {
+  EXPECT_EQ(*DecodeCredits(EncodeCredits(kMaxWindow)), uint32_t{kMaxWindow});
+  EXPECT_EQ(DecodeCredits(EncodeCredits(kMaxWindow + 1)).status().message(),
+            "credits is 257, expected 0 to 256");
+}
+
 TEST_F(Garbled, Outputs) {
   const std::string bytes = Bytes(EncodeOutputs(SomeStepOutputs()));
   const StageConfig stage = SomeStage(2);

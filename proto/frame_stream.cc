@@ -41,53 +41,59 @@ void FrameStream::StartRead() {
 }
 
 void FrameStream::OnRead(bool ok) {
-  if (ok && (*take_)(incoming_)) return StartRead();
+  const bool goes_on = ok && (*take_)(incoming_);
+  incoming_.Clear();
+  if (goes_on) return StartRead();
   std::lock_guard<std::mutex> lock(mutex_);
   is_reading_ = false;
   read_ended_.notify_all();
 }
 
 bool FrameStream::Write(Frame frame, std::function<void()> sent) {
-  const Frame* first = nullptr;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (is_closed_) return false;
     outgoing_.push_back({std::move(frame), std::move(sent)});
-    if (!std::exchange(is_writing_, true)) first = &outgoing_.front().frame;
+    if (std::exchange(is_writing_, true)) return true;
   }
-  // Not under the lock: this may be where the bytes go out.
-  if (first != nullptr) StartWrite(*first);
+  WriteNext();
   return true;
 }
 
-// `frame` stays where it is until OnWritten().
-void FrameStream::StartWrite(const Frame& frame) {
-  write_.done = [self = shared_from_this()](bool ok) {
-    std::function<void()> sent;
-    {
-      std::lock_guard<std::mutex> lock(self->mutex_);
-      sent = std::move(self->outgoing_.front().sent);
-      self->outgoing_.pop_front();
+// Of whoever has set is_writing_. gRPC is not called under the lock: there the bytes may go out.
+void FrameStream::WriteNext() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (outgoing_.empty()) {
+      is_writing_ = false;
+      writes_ended_.notify_all();
+      return;
     }
+    current_ = std::move(outgoing_.front());
+    outgoing_.pop_front();
+  }
+  write_.done = [self = shared_from_this()](bool ok) {
+    const Outgoing written = std::exchange(self->current_, {});
+    if (ok && written.sent) written.sent();
     self->OnWritten(ok);
-    if (ok && sent) sent();
   };
-  writer_->Write(frame, &write_);
+  writer_->Write(current_.frame, &write_);
 }
 
 void FrameStream::OnWritten(bool ok) {
-  const Frame* next = nullptr;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!ok) {
-      is_closed_ = true;
-      outgoing_.clear();
-    }
-    is_writing_ = !outgoing_.empty();
-    if (is_writing_) next = &outgoing_.front().frame;
-    if (!is_writing_) writes_ended_.notify_all();
-  }
-  if (next != nullptr) StartWrite(*next);
+  if (!ok) Close();
+  WriteNext();
+}
+
+void FrameStream::Close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  is_closed_ = true;
+  outgoing_.clear();
+}
+
+void FrameStream::Cancel() {
+  Close();
+  CancelCall();
 }
 
 void FrameStream::FinishWriting(std::chrono::milliseconds patience) {

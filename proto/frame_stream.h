@@ -46,8 +46,8 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
   // `patience` it cancels the stream, because a peer that does not read lets nothing go.
   void FinishWriting(std::chrono::milliseconds patience);
 
-  // Ends the stream in both directions, whatever is under way.
-  virtual void Cancel() = 0;
+  // Ends the stream in both directions, whatever is under way, and drops the frames that wait.
+  void Cancel();
 
  protected:
   using Reader = grpc::internal::AsyncReaderInterface<Frame>;
@@ -55,9 +55,10 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
 
   // gRPC's ends of the stream, which live as long as it does. Before anything is read or written.
   void SetEnds(Reader* reader, Writer* writer);
-  // Frames wait until then, as if one were under way already.
+  // Frames wait for OnWritten(), as if one were under way already.
   void HoldWrites() { is_writing_ = true; }
   void OnWritten(bool ok);
+  virtual void CancelCall() = 0;
 
  private:
   struct Outgoing {
@@ -67,7 +68,8 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
 
   void StartRead();
   void OnRead(bool ok);
-  void StartWrite(const Frame& frame);
+  void WriteNext();
+  void Close();
 
   Reader* reader_ = nullptr;
   Writer* writer_ = nullptr;
@@ -75,12 +77,14 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
   Frame incoming_;                                           // of the read under way
   const std::function<bool(const Frame&)>* take_ = nullptr;  // of the same
 
+  Outgoing current_;  // of the write under way
+
   std::mutex mutex_;  // of what follows
   std::condition_variable read_ended_, writes_ended_;
   bool is_reading_ = false;
   bool is_writing_ = false;
-  bool is_closed_ = false;         // to writers
-  std::deque<Outgoing> outgoing_;  // the first is under way
+  bool is_closed_ = false;  // to writers
+  std::deque<Outgoing> outgoing_;
 };
 
 // The side that opened it.
@@ -89,12 +93,13 @@ class ClientFrameStream final : public FrameStream {
   // `method`: "/package.Service/Method".
   static std::shared_ptr<ClientFrameStream> Open(const std::shared_ptr<grpc::Channel>& channel,
                                                  const char* method, EventLoop& loop);
-  void Cancel() override { context_.TryCancel(); }
   // How the other side ended it. REQUIRES: a read has told of the end, or it is cancelled; called
   // once.
   grpc::Status Finish();
 
  private:
+  void CancelCall() override { context_.TryCancel(); }
+
   grpc::ClientContext context_;  // gRPC keeps pointers: the context outlives the stream
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
   EventLoop::Operation start_, finish_;

@@ -94,7 +94,6 @@ absl::Status StageRunner::ConnectNext() {
     next_ = ClientFrameStream::Open(Dial(config_.next_address), kChainMethod, loop_);
   }
   grpc::ByteBuffer frame;
-  wire::Credit credit;
   if (!next_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
       !next_->Read(&frame)) {
     const absl::Status reason = FromGrpc(next_->Finish());
@@ -102,8 +101,8 @@ absl::Status StageRunner::ConnectNext() {
         "stage ", config_.stage_index, " cannot connect to stage ", config_.stage_index + 1, " at ",
         config_.next_address, ": ", reason.message()));
   }
-  RETURN_IF_ERROR(DecodeFrame(frame, &credit, nullptr));
-  AddNextCredits(credit.steps());
+  ASSIGN_OR_RETURN(const uint32_t credits, DecodeCredits(frame));
+  AddNextCredits(credits);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopped_) return absl::AbortedError("this stage has ended");
   threads_.emplace_back([this] { CreditThread(); });
@@ -146,7 +145,7 @@ absl::Status StageRunner::AcceptStep(ChainStep step) {
     OweCredit();
     return absl::OkStatus();
   }
-  if (steps_inside_.fetch_add(1) >= config_.window) {
+  if (steps_inside_++ >= config_.window) {
     return absl::ResourceExhaustedError(absl::StrCat("stage ", config_.stage_index,
                                                      " was sent more than its ", config_.window,
                                                      " steps at once"));
@@ -226,7 +225,7 @@ void StageRunner::Send(Finished finished) {
   const auto sent = [weak = weak_from_this()] {
     const std::shared_ptr<StageRunner> runner = weak.lock();
     if (runner == nullptr) return;
-    runner->steps_inside_.fetch_sub(1);
+    --runner->steps_inside_;
     runner->OweCredit();
   };
   ChainStep& step = finished.step;
@@ -246,23 +245,34 @@ void StageRunner::Send(Finished finished) {
 }
 
 void StageRunner::OweCredit() {
-  const uint32_t worth_a_message = std::max(1, config_.window / 2);
-  if (owed_credits_.fetch_add(1) + 1 < worth_a_message) return;
-  if (const uint32_t owed = owed_credits_.exchange(0); owed > 0) GiveCredits(owed);
+  ++owed_credits_;
+  ReturnCredits();
 }
 
-void StageRunner::GiveCredits(uint32_t steps) {
-  wire::Credit credit;
-  credit.set_steps(steps);
-  chain_->Write(EncodeFrame(credit));
+// One message at a time: a peer that reads none, but repeats a step, must not fill memory with
+// them.
+void StageRunner::ReturnCredits() {
+  const uint32_t worth_a_message = std::max(1, config_.window / 2);
+  if (is_returning_credits_ || owed_credits_ < worth_a_message) return;
+  is_returning_credits_ = true;
+  GiveCredits(std::exchange(owed_credits_, 0), [weak = weak_from_this()] {
+    const std::shared_ptr<StageRunner> runner = weak.lock();
+    if (runner == nullptr) return;
+    runner->is_returning_credits_ = false;
+    runner->ReturnCredits();
+  });
+}
+
+void StageRunner::GiveCredits(uint32_t steps, std::function<void()> sent) {
+  chain_->Write(EncodeCredits(steps), std::move(sent));
 }
 
 void StageRunner::CreditThread() {
   absl::Status wrong;
   next_->ReadEach([&](const grpc::ByteBuffer& frame) {
-    wire::Credit credit;
-    wrong = DecodeFrame(frame, &credit, nullptr);
-    if (wrong.ok()) AddNextCredits(credit.steps());
+    const absl::StatusOr<uint32_t> credits = DecodeCredits(frame);
+    wrong = credits.status();
+    if (wrong.ok()) AddNextCredits(*credits);
     return wrong.ok();
   });
   if (!wrong.ok()) return Fail(wrong, /*neighbour=*/false);

@@ -12,7 +12,6 @@
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -92,7 +91,8 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   void SendOutbox();
   void Send(Finished finished);
   void OweCredit();
-  void GiveCredits(uint32_t steps);
+  void ReturnCredits();
+  void GiveCredits(uint32_t steps, std::function<void()> sent = nullptr);
   void Fail(const absl::Status& failure, bool neighbour);
 
   const StageConfig config_;
@@ -104,14 +104,16 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   EventLoop& loop_;
 
   ClosableQueue<Job> inbox_;
-  std::atomic<uint32_t> owed_credits_{0};
-  std::atomic<int> steps_inside_{0};
 
   std::mutex send_mutex_;        // of the next two, and of the order in which steps leave
   std::deque<Finished> outbox_;  // waits for credits
   uint64_t next_credits_ = 0;    // of the next stage
 
-  uint64_t next_step_ = 0;  // of the loop's thread
+  // Of the loop's thread.
+  uint64_t next_step_ = 0;
+  int steps_inside_ = 0;
+  uint32_t owed_credits_ = 0;
+  bool is_returning_credits_ = false;
 
   std::mutex mutex_;  // of what follows
   std::condition_variable outputs_changed_;

@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kProbeSteps = 1;
 
 // An edge between the coordinator and a stage.
-struct Edge {
+struct EdgeStream {
   std::shared_ptr<ClientFrameStream> stream;
   std::thread reader;
 };
@@ -80,8 +80,8 @@ class RemotePipelineImpl final : public RemotePipeline {
   std::vector<std::unique_ptr<WorkerLink>> links_;
   std::vector<StageConfig> configs_;
   Credits credits_;
-  Edge chain_;
-  Edge results_;
+  EdgeStream chain_;
+  EdgeStream results_;
   uint64_t next_step_ = 0;  // of Submit
 
   std::mutex mutex_;  // of what follows
@@ -133,7 +133,7 @@ RemotePipelineImpl::~RemotePipelineImpl() {
   }
   credits_.Close();
   for (auto& link : links_) link->Release();
-  for (Edge* edge : {&chain_, &results_}) {
+  for (EdgeStream* edge : {&chain_, &results_}) {
     if (edge->stream != nullptr) edge->stream->Cancel();
     if (edge->reader.joinable()) edge->reader.join();
   }
@@ -290,10 +290,10 @@ void RemotePipelineImpl::ReadCredits() {
   absl::Status wrong;
   bool wired = false;
   chain_.stream->ReadEach([&](const grpc::ByteBuffer& frame) {
-    wire::Credit credit;
-    wrong = DecodeFrame(frame, &credit, nullptr);
+    const absl::StatusOr<uint32_t> credits = DecodeCredits(frame);
+    wrong = credits.status();
     if (!wrong.ok()) return false;
-    credits_.Add(credit.steps());
+    credits_.Add(*credits);
     if (!std::exchange(wired, true)) CountWiredEdge();
     return true;
   });

@@ -64,10 +64,13 @@ void WorkerLink::Lease(const StageConfig& config, Events events) {
 
 void WorkerLink::HoldLease(const Events& events) {
   grpc::ByteBuffer frame;
+  absl::Status wrong;
   while (lease_->Read(&frame)) {
     wire::ConfigureEvent event;
-    // A worker that sends nonsense is not waited for.
-    if (!DecodeMessage(frame, &event)) lease_->Cancel();
+    if (!DecodeMessage(frame, &event)) {
+      wrong = absl::InvalidArgumentError("sent a wrong message about its stage");
+      break;
+    }
     if (event.has_progress()) {
       events.progress(event.progress().bytes_done(), event.progress().bytes_total());
     } else if (event.has_loaded()) {
@@ -76,7 +79,10 @@ void WorkerLink::HoldLease(const Events& events) {
       events.failed(Named(FromWire(event.failed().failure())), event.failed().neighbour());
     }
   }
+  // A worker that sends nonsense is not waited for.
+  if (!wrong.ok()) lease_->Cancel();
   const absl::Status status = FromGrpc(lease_->Finish());
+  if (!wrong.ok()) return events.failed(Named(wrong), /*indirect=*/false);
   const bool lost = status.ok() || absl::IsUnavailable(status);
   const absl::Status connection_lost = absl::UnavailableError(
       absl::StrCat("connection lost (", status.ok() ? "closed" : status.message(), ")"));
