@@ -324,9 +324,10 @@ TEST(ClusterTest, RefusesAnotherBuild) {
   EXPECT_THAT(std::string(pipeline.status().message()),
               AllOf(HasSubstr(cluster.servers[0]->address()),
                     HasSubstr(absl::StrCat("protocol version 7, expected ", Versions().protocol))));
-  Cluster numeric(1, {}, {.numeric = 3});
-  EXPECT_THAT(std::string(numeric.Connect().status().message()),
-              HasSubstr("numeric contract revision 3, expected 1"));
+  Cluster numeric(1, {}, {.numeric = 9});
+  EXPECT_THAT(
+      std::string(numeric.Connect().status().message()),
+      HasSubstr(absl::StrCat("numeric contract revision 9, expected ", Versions().numeric)));
   EXPECT_EQ(cluster.loads + numeric.loads, 0);
 }
 
@@ -583,7 +584,8 @@ TEST_F(RawWorker, RefusesAnEdgeFromAnotherChain) {
   EXPECT_THAT(ChainRefusal(other), HasSubstr("epoch 5"));
   other = config_;
   other.versions.numeric = 9;
-  EXPECT_THAT(ChainRefusal(other), HasSubstr("numeric contract revision 9, expected 1"));
+  EXPECT_THAT(ChainRefusal(other), HasSubstr(absl::StrCat("numeric contract revision 9, expected ",
+                                                          Versions().numeric)));
   other = config_;
   other.model_identity[31] = 0;
   EXPECT_THAT(ChainRefusal(other), HasSubstr("another model"));

@@ -37,7 +37,7 @@ void StoreVector(const Kernels& kernels, KvType type, const float* x, int size, 
     }
     return;
   }
-  // The same rounding as activations have: scale = max / 127 (kept as a half), q to nearest even.
+  // The same rounding as activations have; the scale is kept as a half.
   static_assert(kKvQuantElements == kActivationBlock);
   CHECK(size % kKvQuantElements == 0);
   for (int block = 0; block < size / kKvQuantElements; ++block) {

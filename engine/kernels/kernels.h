@@ -57,13 +57,26 @@ inline constexpr float kGeluCubic = 0.044715f;
 inline constexpr float kClampedSwigluSlope = 1.702f;
 inline constexpr float kClampedSwigluLimit = 7.0f;
 
-// Blocks whose largest magnitude is below this are rounded to zeros: 127 / max would overflow.
+// Blocks whose largest magnitude is below this are rounded to zeros: kFineMax / max would overflow.
 inline constexpr float kSmallestActivation = 0x1p-100f;
+// A block is rounded to 16 bits first, its largest magnitude to this: 8 bits, and 8 behind the
+// point.
+inline constexpr float kFineMax = 127 * 256;
+inline constexpr float kFineStep = 1 / kFineMax;
+// Then each of these steps makes 8 bits of them, and the one with the least error is taken. Each
+// is worth a few per cent of the error (numeric_contract.md), and takes time; behind four both are
+// in balance.
+struct RoundingStep {
+  int16_t factor;   // (y * factor + 2^14) >> 15 has 7 bits behind the point
+  uint32_t weight;  // of the sum of squared errors, in 2^-12: (16384 / factor)^2
+};
+inline constexpr RoundingStep kRoundingSteps[4] = {
+    {16384, 4096}, {16256, 4161}, {16128, 4227}, {16000, 4295}};
 
 // 32 activations of one row in int8.
 struct QuantizedBlock {
   int8_t values[kActivationBlock];  // x / scale, rounded, in [-127, 127]
-  float scale;                      // max |x| / 127
+  float scale;                      // near max |x| / 127
   float scaled_sum;                 // scale * float(sum of values)
   int32_t minus_sum;                // -(sum of values)
   int16_t half_sums[2];  // sums of values by halves of 16: a pair as dot products take it

@@ -269,17 +269,46 @@ TEST_F(KernelsTest, QuantizeRow) {
     x[64 + i] = 1e-38f;                                // too small for an inverse
     x[96 + i] = static_cast<float>(i) - 15.5f;         // ties
     x[128 + i] = 127.0f * (i % 2 == 0 ? 0.5f : 1.5f);  // exact halves
+    x[160 + i] = i == 7 ? -3e38f : 1e-30f;             // one value, and nothing beside it
   }
-  Quantized expected(x.size());
-  scalar_.quantize_row(x.data(), expected.rows, 0);
-  for (const Kernels* fast : FastKernels()) {
-    Quantized actual(x.size());
-    fast->quantize_row(x.data(), actual.rows, 0);
-    for (size_t i = 0; i < expected.blocks.size(); ++i) {
-      EXPECT_EQ(std::memcmp(&expected.blocks[i], &actual.blocks[i], sizeof(QuantizedBlock)), 0)
-          << i;
+  for (const int64_t count : {1, 2, 3, 5, 33, 40}) {
+    Quantized expected(32 * count);
+    scalar_.quantize_row(x.data(), expected.rows, 0);
+    for (const Kernels* fast : FastKernels()) {
+      Quantized actual(32 * count);
+      fast->quantize_row(x.data(), actual.rows, 0);
+      for (int64_t i = 0; i < count; ++i) {
+        EXPECT_EQ(std::memcmp(&expected.blocks[i], &actual.blocks[i], sizeof(QuantizedBlock)), 0)
+            << i << " of " << count;
+      }
     }
   }
+}
+
+// The sum of squared errors of a row.
+double SquaredError(const std::vector<float>& x, const Quantized& q) {
+  double sum = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const QuantizedBlock& block = q.blocks[i / 32];
+    const double error = double{x[i]} - double{block.scale} * block.values[i % 32];
+    sum += error * error;
+  }
+  return sum;
+}
+
+TEST_F(KernelsTest, QuantizeRowIsCloserThanTheLargestValueOverOneHundredTwentySeven) {
+  const std::vector<float> x = Floats(32 * 1000, 11);
+  Quantized best(x.size()), plain(x.size());
+  scalar_.quantize_row(x.data(), best.rows, 0);
+  for (size_t b = 0; b < plain.blocks.size(); ++b) {
+    float max = 0;
+    for (int i = 0; i < 32; ++i) max = std::max(max, std::abs(x[32 * b + i]));
+    plain.blocks[b].scale = max / 127;
+    for (int i = 0; i < 32; ++i) {
+      plain.blocks[b].values[i] = static_cast<int8_t>(std::nearbyintf(x[32 * b + i] * (127 / max)));
+    }
+  }
+  EXPECT_LT(SquaredError(x, best), 0.87 * SquaredError(x, plain));
 }
 
 TEST_F(KernelsTest, QuantizeRowShowsWhatIsNotFinite) {

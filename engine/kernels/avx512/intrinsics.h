@@ -58,6 +58,10 @@ inline __m512i EmulateUInt16ToInt32(__m256i x) {
 inline __m512 EmulateInt32ToFloat(__m512i x) {
   return Join(_mm256_cvtepi32_ps(Split(x).low), _mm256_cvtepi32_ps(Split(x).high));
 }
+inline __m512 EmulatePermuteVar(__m512 x, __m512i order) {
+  return Join(_mm256_permutevar_ps(LowFloats(x), Split(order).low),
+              _mm256_permutevar_ps(HighFloats(x), Split(order).high));
+}
 inline __m512i EmulateFloatToInt32(__m512 x) {
   return Join(_mm256_cvtps_epi32(LowFloats(x)), _mm256_cvtps_epi32(HighFloats(x)));
 }
@@ -71,6 +75,11 @@ inline __m512i EmulateFloatToInt32(__m512 x) {
 #define _mm512_cvtepu16_epi32(x) EmulateUInt16ToInt32(x)
 #define _mm512_cvtepi32_ps(x) EmulateInt32ToFloat(x)
 #define _mm512_cvtps_epi32(x) EmulateFloatToInt32(x)
+#define _mm512_permutevar_ps(x, order) EmulatePermuteVar(x, order)
+#undef _mm512_shuffle_epi32
+#define _mm512_shuffle_epi32(x, order)                 \
+  Join(_mm256_shuffle_epi32(Split(x).low, int{order}), \
+       _mm256_shuffle_epi32(Split(x).high, int{order}))
 // Its own alias takes two arguments too many.
 #undef _mm512_madd_epi16
 #define _mm512_madd_epi16(x, y) simde_mm512_madd_epi16(x, y)

@@ -18,6 +18,43 @@ float AddLanes(const float (&lanes)[kLanes]) {
   return sum[0];
 }
 
+// Rounds 16-bit values to int8 at one step and returns the weighted error.
+uint32_t RoundAtStep(const int (&fine)[kActivationBlock], const RoundingStep& step,
+                     int8_t* values) {
+  uint32_t error = 0;
+  for (int i = 0; i < kActivationBlock; ++i) {
+    const int t = (fine[i] * step.factor + (1 << 14)) >> 15;
+    const int q = (t + 64) >> 7;
+    const int e = t - (q << 7);
+    error += static_cast<uint32_t>(e * e);
+    values[i] = static_cast<int8_t>(q);
+  }
+  return error * step.weight;
+}
+
+// Rounds a block whose largest magnitude is `max`: values and scale.
+void QuantizeBlock(const float* x, float max, QuantizedBlock& block) {
+  int fine[kActivationBlock];
+  const float inverse = kFineMax / max;
+  for (int i = 0; i < kActivationBlock; ++i) {
+    fine[i] = static_cast<int>(std::nearbyintf(x[i] * inverse));
+  }
+  uint32_t least = std::numeric_limits<uint32_t>::max();
+  for (const RoundingStep& step : kRoundingSteps) {
+    int8_t values[kActivationBlock];
+    const uint32_t error = RoundAtStep(fine, step, values);
+    if (error >= least) continue;
+    least = error;
+    std::copy(std::begin(values), std::end(values), block.values);
+  }
+  int products = 0, squares = 0;
+  for (int i = 0; i < kActivationBlock; ++i) {
+    products += fine[i] * block.values[i];
+    squares += block.values[i] * block.values[i];
+  }
+  block.scale = max * kFineStep * (static_cast<float>(products) / static_cast<float>(squares));
+}
+
 void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
   constexpr uint32_t kInfinityBits = 0x7f800000;
   for (int64_t b = 0; b < out.blocks_per_row; ++b) {
@@ -27,22 +64,17 @@ void QuantizeRow(const float* x, const QuantizedRows& out, int64_t row) {
     for (int i = 0; i < kActivationBlock; ++i) {
       max_bits = std::max(max_bits, std::bit_cast<uint32_t>(in[i]) & 0x7fffffff);
     }
-    float scale = 0, inverse = 0;
+    block = {};
     if (max_bits >= kInfinityBits) {
-      scale = std::numeric_limits<float>::quiet_NaN();
+      block.scale = std::numeric_limits<float>::quiet_NaN();
     } else if (const float max = std::bit_cast<float>(max_bits); max >= kSmallestActivation) {
-      scale = max / 127.0f;
-      inverse = 127.0f / max;
+      QuantizeBlock(in, max, block);
     }
-    block.half_sums[0] = block.half_sums[1] = 0;
     for (int i = 0; i < kActivationBlock; ++i) {
-      const int q = inverse == 0 ? 0 : static_cast<int>(std::nearbyintf(in[i] * inverse));
-      block.values[i] = static_cast<int8_t>(q);
-      block.half_sums[i / 16] = static_cast<int16_t>(block.half_sums[i / 16] + q);
+      block.half_sums[i / 16] = static_cast<int16_t>(block.half_sums[i / 16] + block.values[i]);
     }
-    block.scale = scale;
     block.minus_sum = -(block.half_sums[0] + block.half_sums[1]);
-    block.scaled_sum = scale * static_cast<float>(-block.minus_sum);
+    block.scaled_sum = block.scale * static_cast<float>(-block.minus_sum);
   }
 }
 
