@@ -8,6 +8,17 @@
 #include "grpcpp/support/slice.h"
 
 namespace baton {
+namespace {
+
+std::function<bool(const FrameStream::Frame&)> TakeOne(FrameStream::Frame* frame, bool* arrived) {
+  return [=](const FrameStream::Frame& incoming) {
+    *frame = incoming;
+    *arrived = true;
+    return false;
+  };
+}
+
+}  // namespace
 
 void FrameStream::SetEnds(Reader* reader, Writer* writer) {
   reader_ = reader;
@@ -16,23 +27,37 @@ void FrameStream::SetEnds(Reader* reader, Writer* writer) {
 
 bool FrameStream::Read(Frame* frame) {
   bool arrived = false;
-  ReadEach([&](const Frame& incoming) {
-    *frame = incoming;
-    arrived = true;
-    return false;
-  });
+  ReadEach(TakeOne(frame, &arrived));
   return arrived;
 }
 
+bool FrameStream::ReadWithin(std::chrono::milliseconds patience, Frame* frame) {
+  bool arrived = false;
+  const auto take = TakeOne(frame, &arrived);
+  StartReading(take);
+  const auto has_ended = [this] { return !is_reading_; };
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (read_ended_.wait_for(lock, patience, has_ended)) return arrived;
+  lock.unlock();
+  Cancel();
+  lock.lock();
+  read_ended_.wait(lock, has_ended);
+  return false;
+}
+
 void FrameStream::ReadEach(const std::function<bool(const Frame& frame)>& take) {
+  StartReading(take);
+  std::unique_lock<std::mutex> lock(mutex_);
+  read_ended_.wait(lock, [this] { return !is_reading_; });
+}
+
+void FrameStream::StartReading(const std::function<bool(const Frame& frame)>& take) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     is_reading_ = true;
   }
   take_ = &take;
   StartRead();
-  std::unique_lock<std::mutex> lock(mutex_);
-  read_ended_.wait(lock, [this] { return !is_reading_; });
 }
 
 void FrameStream::StartRead() {

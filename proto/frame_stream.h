@@ -33,6 +33,8 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
 
   // Waits for a frame; false when the stream has ended.
   bool Read(Frame* frame);
+  // The same; a stream on which none has come within `patience` is cancelled.
+  bool ReadWithin(std::chrono::milliseconds patience, Frame* frame);
   // Calls `take` on the loop's thread for every frame, and returns when it has returned false or
   // the stream has ended.
   void ReadEach(const std::function<bool(const Frame& frame)>& take);
@@ -66,6 +68,7 @@ class FrameStream : public std::enable_shared_from_this<FrameStream> {
     std::function<void()> sent;
   };
 
+  void StartReading(const std::function<bool(const Frame& frame)>& take);
   void StartRead();
   void OnRead(bool ok);
   void WriteNext();

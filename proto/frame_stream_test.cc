@@ -140,6 +140,17 @@ TEST_F(StreamTest, UnknownMethodsAndUnreachablePeersEndAStream) {
   EXPECT_FALSE(nobody->Write(FrameOf("hello")));
 }
 
+TEST_F(StreamTest, ReadWithinEndsAStreamThatIsSilent) {
+  const auto stream = Open("/test/Echo");
+  grpc::ByteBuffer frame;
+  stream->Write(FrameOf("1"));
+  ASSERT_TRUE(stream->ReadWithin(kPromptly, &frame));
+  EXPECT_EQ(TextOf(frame), "1");
+  EXPECT_FALSE(stream->ReadWithin(std::chrono::milliseconds(50), &frame));
+  EXPECT_FALSE(stream->Write(FrameOf("2")));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
 TEST_F(StreamTest, EitherSideEndsAReadThatWaits) {
   for (const bool by_client : {true, false}) {
     ended_ = {};

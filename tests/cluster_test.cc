@@ -413,6 +413,32 @@ TEST(ClusterTest, AStageThatHangsDoesNotKeepTheCoordinatorFromLeaving) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, kPromptly);
 }
 
+// As many calls as a worker takes, none of which says what it wants.
+TEST(WorkerServerTest, SilentCallsLockNobodyOut) {
+  WorkerServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.first_message_patience = milliseconds(500);
+  const std::unique_ptr<WorkerServer> server = *WorkerServer::Start(std::move(options));
+  EventLoop loop;
+  std::vector<std::shared_ptr<ClientFrameStream>> silent;
+  for (int connection = 0; connection < 2; ++connection) {
+    const std::shared_ptr<grpc::Channel> channel = Dial(server->address());
+    for (int i = 0; i < kMaxServerStreams; ++i) {
+      silent.push_back(ClientFrameStream::Open(channel, kChainMethod, loop));
+    }
+  }
+  for (const auto& stream : silent) {
+    grpc::ByteBuffer frame;
+    EXPECT_FALSE(stream->Read(&frame));
+    EXPECT_FALSE(stream->Finish().ok());
+  }
+  grpc::ClientContext context;
+  wire::HelloReply reply;
+  const grpc::Status status =
+      wire::Worker::NewStub(Dial(server->address()))->Hello(&context, wire::HelloRequest(), &reply);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 // One worker, spoken to by hand.
 class RawWorker : public testing::Test {
  protected:

@@ -67,6 +67,9 @@ class WorkerServerImpl final : public WorkerServer {
   absl::Status Stats(FrameStream& stream);
   absl::Status ServeEdge(Edge edge, const std::shared_ptr<ServerFrameStream>& stream);
 
+  absl::Status ReadFirst(FrameStream& stream, grpc::ByteBuffer* frame);
+  template <typename Message>
+  absl::Status ReadMessage(FrameStream& stream, Message* message);
   absl::Status TakeLease(const std::shared_ptr<Lease>& lease);
   bool Holds(const std::shared_ptr<Lease>& lease);
   absl::Status Load(const std::shared_ptr<Lease>& lease);
@@ -163,11 +166,16 @@ void WorkerServerImpl::Stop() {
   server_.Stop(kStopGrace);
 }
 
+absl::Status WorkerServerImpl::ReadFirst(FrameStream& stream, grpc::ByteBuffer* frame) {
+  if (stream.ReadWithin(options_.first_message_patience, frame)) return absl::OkStatus();
+  return absl::CancelledError("no message came");
+}
+
 // The one message of a call that has one.
 template <typename Message>
-absl::Status ReadMessage(FrameStream& stream, Message* message) {
+absl::Status WorkerServerImpl::ReadMessage(FrameStream& stream, Message* message) {
   grpc::ByteBuffer frame;
-  if (!stream.Read(&frame)) return absl::CancelledError("no message came");
+  RETURN_IF_ERROR(ReadFirst(stream, &frame));
   if (DecodeMessage(frame, message)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("what came is not a ", message->GetTypeName(),
                                                  " but ", frame.Length(), " other bytes"));
@@ -310,7 +318,7 @@ absl::Status WorkerServerImpl::ServeEdge(Edge edge,
                                          const std::shared_ptr<ServerFrameStream>& stream) {
   grpc::ByteBuffer frame;
   wire::EdgeHello hello;
-  if (!stream->Read(&frame)) return absl::CancelledError("no hello came");
+  RETURN_IF_ERROR(ReadFirst(*stream, &frame));
   RETURN_IF_ERROR(DecodeFrame(frame, &hello, nullptr));
   ASSIGN_OR_RETURN(const std::shared_ptr<StageRunner> runner, FindRunner(hello.epoch()));
   RETURN_IF_ERROR(CheckEdgeHello(runner->config(), hello));

@@ -6,6 +6,7 @@
 #ifndef BATON_WORKER_WORKER_SERVER_H_
 #define BATON_WORKER_WORKER_SERVER_H_
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "engine/pipeline/stage.h"
 #include "proto/handshake.h"
+#include "proto/transport.h"
 #include "proto/version.h"
 
 namespace baton {
@@ -31,6 +33,9 @@ struct WorkerServerOptions {
   std::string advertised_address = {};  // that neighbours dial; empty: the one dialled
   StageLoader loader = nullptr;
   Versions versions = {};
+  // What a caller has for the message that each call begins with: calls are bounded in number, and
+  // those that never say what they want must not lock out the others.
+  std::chrono::milliseconds first_message_patience = kKeepaliveTimeout;
 };
 
 // Thread-safe.
