@@ -12,7 +12,6 @@
 #include "coordinator/cluster/worker_link.h"
 #include "engine/base/status_macros.h"
 #include "proto/convert.h"
-#include "proto/credits.h"
 #include "proto/event_loop.h"
 #include "proto/frame.h"
 #include "proto/frame_stream.h"
@@ -70,6 +69,7 @@ class RemotePipelineImpl final : public RemotePipeline {
   void ReadResults();
   absl::Status AcceptResult(const grpc::ByteBuffer& frame);
   absl::Status Send(Batch batch, std::vector<OutputSpec> outputs);
+  bool TakeCredit(StepOutputs asked);
   absl::StatusOr<StepResult> NextUntil(Clock::time_point deadline);
   void Fail(const absl::Status& status, bool indirect);
   void CountWiredEdge();
@@ -79,7 +79,6 @@ class RemotePipelineImpl final : public RemotePipeline {
   EventLoop loop_;
   std::vector<std::unique_ptr<WorkerLink>> links_;
   std::vector<StageConfig> configs_;
-  Credits credits_;
   EdgeStream chain_;
   EdgeStream results_;
   uint64_t next_step_ = 0;  // of Submit
@@ -91,6 +90,7 @@ class RemotePipelineImpl final : public RemotePipeline {
   bool loading_ = true;
   Clock::time_point last_load_event_ = Clock::now();
   int wired_edges_ = 0;
+  uint64_t credits_ = 0;           // steps that the first stage has room for
   std::deque<StepOutputs> asked_;  // of the steps under way, oldest first
   std::deque<absl::StatusOr<StepResult>> arrived_;
   absl::Status failure_;
@@ -130,8 +130,8 @@ RemotePipelineImpl::~RemotePipelineImpl() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     closing_ = true;
+    changed_.notify_all();
   }
-  credits_.Close();
   for (auto& link : links_) link->Release();
   for (EdgeStream* edge : {&chain_, &results_}) {
     if (edge->stream != nullptr) edge->stream->Cancel();
@@ -148,7 +148,6 @@ void RemotePipelineImpl::Fail(const absl::Status& status, bool indirect) {
     failure_ = status;
     failure_is_indirect_ = indirect;
   }
-  credits_.Close();
   changed_.notify_all();
 }
 
@@ -269,14 +268,10 @@ absl::Status RemotePipelineImpl::Send(Batch batch, std::vector<OutputSpec> outpu
     return absl::InvalidArgumentError(
         absl::StrCat(outputs.size(), " outputs for ", batch.spans.size(), " spans"));
   }
-  if (!credits_.Take()) return Failure();
   batch.epoch = first().epoch;
   StepOutputs asked{.epoch = batch.epoch, .step = batch.step, .outputs = std::move(outputs)};
   const grpc::ByteBuffer outputs_frame = EncodeOutputs(asked);
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    asked_.push_back(std::move(asked));
-  }
+  if (!TakeCredit(std::move(asked))) return Failure();
   ChainStep step;
   step.batch = std::move(batch);
   // The step first: the stages can begin before the last one has its outputs.
@@ -286,6 +281,16 @@ absl::Status RemotePipelineImpl::Send(Batch batch, std::vector<OutputSpec> outpu
   return Failure();
 }
 
+// Waits until the step may be sent, and expects its result from then on; false when it never may.
+bool RemotePipelineImpl::TakeCredit(StepOutputs asked) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return closing_ || !failure_.ok() || credits_ > 0; });
+  if (closing_ || !failure_.ok()) return false;
+  --credits_;
+  asked_.push_back(std::move(asked));
+  return true;
+}
+
 void RemotePipelineImpl::ReadCredits() {
   absl::Status wrong;
   bool wired = false;
@@ -293,7 +298,11 @@ void RemotePipelineImpl::ReadCredits() {
     const absl::StatusOr<uint32_t> credits = DecodeCredits(frame);
     wrong = credits.status();
     if (!wrong.ok()) return false;
-    credits_.Add(*credits);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      credits_ += *credits;
+      changed_.notify_all();
+    }
     if (!std::exchange(wired, true)) CountWiredEdge();
     return true;
   });
