@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "engine/kernels/avx2/f32x16.h"
 #include "engine/kernels/avx2/block_lanes.h"
+#include "engine/kernels/avx2/f32x16.h"
 #include "engine/kernels/avx2/probe.h"
 #include "engine/kernels/avx2/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"

@@ -4,8 +4,8 @@
 
 #include <array>
 
-#include "engine/kernels/avx512/f32x16.h"
 #include "engine/kernels/avx512/block_lanes.h"
+#include "engine/kernels/avx512/f32x16.h"
 #include "engine/kernels/avx512/probe.h"
 #include "engine/kernels/avx512/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"

@@ -4,8 +4,8 @@
 
 #include <array>
 
-#include "engine/kernels/neon/f32x16.h"
 #include "engine/kernels/neon/block_lanes.h"
+#include "engine/kernels/neon/f32x16.h"
 #include "engine/kernels/neon/probe.h"
 #include "engine/kernels/neon/quant_matmul.h"
 #include "engine/kernels/vector/attention-inl.h"
