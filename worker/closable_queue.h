@@ -3,6 +3,7 @@
 #ifndef BATON_WORKER_CLOSABLE_QUEUE_H_
 #define BATON_WORKER_CLOSABLE_QUEUE_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -20,6 +21,7 @@ class ClosableQueue {
     std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) return;
     items_.push_back(std::move(item));
+    will_pop_ = true;
     changed_.notify_one();
   }
   // Waits for an item; nothing once closed, whatever is still in it.
@@ -29,11 +31,15 @@ class ClosableQueue {
     if (closed_) return std::nullopt;
     T item = std::move(items_.front());
     items_.pop_front();
+    will_pop_ = !items_.empty();
     return item;
   }
+  // Whether a Pop() would return at once. Takes no lock.
+  bool WillPop() const { return will_pop_.load(std::memory_order_acquire); }
   void Close() {
     std::lock_guard<std::mutex> lock(mutex_);
     closed_ = true;
+    will_pop_ = true;
     items_.clear();
     changed_.notify_all();
   }
@@ -43,6 +49,7 @@ class ClosableQueue {
   std::condition_variable changed_;
   std::deque<T> items_;
   bool closed_ = false;
+  std::atomic<bool> will_pop_{false};  // written under the mutex
 };
 
 }  // namespace baton

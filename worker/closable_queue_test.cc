@@ -18,6 +18,20 @@ TEST(ClosableQueueTest, KeepsTheOrderBetweenThreads) {
   producer.join();
 }
 
+TEST(ClosableQueueTest, TellsWhetherAPopWouldWait) {
+  ClosableQueue<int> queue;
+  EXPECT_FALSE(queue.WillPop());
+  queue.Push(1);
+  queue.Push(2);
+  EXPECT_TRUE(queue.WillPop());
+  queue.Pop();
+  EXPECT_TRUE(queue.WillPop());
+  queue.Pop();
+  EXPECT_FALSE(queue.WillPop());
+  queue.Close();
+  EXPECT_TRUE(queue.WillPop());
+}
+
 TEST(ClosableQueueTest, CloseWakesWhoeverWaitsAndDropsWhatIsLeft) {
   ClosableQueue<int> waiting;
   std::thread consumer([&] { EXPECT_EQ(waiting.Pop(), std::nullopt); });

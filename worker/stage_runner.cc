@@ -16,6 +16,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
+// A wait of this length or more is long enough to sleep in. Between an answer's tokens a stage
+// waits while the others compute: less than this with models that a processor serves at a pace
+// where the time it takes to wake up can be felt. What it costs when an answer ends: so much of
+// one core.
+constexpr std::chrono::milliseconds kAwake{20};
+
 }  // namespace
 
 StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, EventLoop& loop,
@@ -156,7 +162,7 @@ absl::Status StageRunner::AcceptStep(ChainStep step) {
 }
 
 void StageRunner::ComputeThread() {
-  while (std::optional<Job> job = inbox_.Pop()) {
+  while (std::optional<Job> job = AwaitJob()) {
     if (StatsPromise* promise = std::get_if<StatsPromise>(&*job)) {
       (*promise)->set_value(stage_->Stats());
       continue;
@@ -165,6 +171,12 @@ void StageRunner::ComputeThread() {
     if (!finished.has_value()) return;
     Emit(*std::move(finished));
   }
+}
+
+// Where the last step came soon, so may the next: the core stays awake for it.
+std::optional<StageRunner::Job> StageRunner::AwaitJob() {
+  if (last_wait_ < kAwake) spinner_.Wait(kAwake, [this] { return inbox_.WillPop(); });
+  return inbox_.Pop();
 }
 
 // Nothing when the stage was stopped.
@@ -193,7 +205,8 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
   StageTiming& timing = step.stages.emplace_back();
   timing.compute_ms = Milliseconds(finished.done - start).count();
   if (idle_since != Clock::time_point()) {
-    timing.input_wait_ms = Milliseconds(start - idle_since).count();
+    last_wait_ = start - idle_since;
+    timing.input_wait_ms = Milliseconds(last_wait_).count();
   }
   finished.step = std::move(step);
   return finished;

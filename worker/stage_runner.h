@@ -28,6 +28,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/base/spin.h"
 #include "engine/pipeline/stage.h"
 #include "proto/convert.h"
 #include "proto/event_loop.h"
@@ -84,6 +85,7 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   std::optional<std::vector<OutputSpec>> TakeOutputs(uint64_t step);
 
   void ComputeThread();
+  std::optional<Job> AwaitJob();
   void CreditThread();
   std::optional<Finished> Compute(ChainStep step);
   void Emit(Finished finished);
@@ -97,8 +99,11 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
 
   const StageConfig config_;
   std::unique_ptr<Stage> stage_;  // of the compute thread alone
-  // When it last computed; its clock's epoch: never. Of the compute thread, too.
+  // Of the compute thread, too: when it last computed (its clock's epoch: never), how long it had
+  // waited for that step, and how it waits.
   std::chrono::steady_clock::time_point last_done_;
+  std::chrono::nanoseconds last_wait_ = std::chrono::nanoseconds::max();
+  PoliteSpinner spinner_;
   const FailureCallback on_failure_;
 
   EventLoop& loop_;

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "engine/base/check.h"
+#include "engine/base/spin.h"
 
 namespace baton {
 namespace {
@@ -13,30 +14,6 @@ namespace {
 constexpr auto kSpinTime = std::chrono::microseconds(60);
 // Set in gate_ while threads may join the job; the other bits count those inside.
 constexpr uint32_t kGateOpen = 1u << 31;
-
-// Looks at the clock once per so many looks at the job counter.
-constexpr int kSpinsPerClock = 64;
-
-inline void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
-// True when `ready` came true within kSpinTime.
-template <typename Ready>
-bool Spin(const Ready& ready) {
-  const auto end = std::chrono::steady_clock::now() + kSpinTime;
-  do {
-    for (int i = 0; i < kSpinsPerClock; ++i) {
-      if (ready()) return true;
-      Pause();
-    }
-  } while (std::chrono::steady_clock::now() < end);
-  return ready();
-}
 
 }  // namespace
 
@@ -71,7 +48,7 @@ void ThreadPool::ThreadMain(int thread) {
   uint64_t seen = 0;
   for (;;) {
     const auto has_job = [&] { return job_.load() != seen; };
-    if (!Spin(has_job)) {
+    if (!Spin(kSpinTime, has_job)) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleeping_.fetch_add(1);
       wake_.wait(lock, has_job);
@@ -118,7 +95,7 @@ void ThreadPool::RunErased(int64_t task_count, TaskFunction function, const void
   // Those inside are at their last piece. One that lost its core there may take long to come back;
   // then this thread gives its own core away.
   const auto is_empty = [&] { return gate_.load(std::memory_order_acquire) == 0; };
-  while (!Spin(is_empty)) std::this_thread::yield();
+  while (!Spin(kSpinTime, is_empty)) std::this_thread::yield();
 }
 
 }  // namespace baton
