@@ -4,15 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/scheduler/pacing.h"
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/pipeline/local_stage.h"
 
 namespace baton {
 namespace {
-
-constexpr int64_t kMaxDefaultChunk = 512;
-constexpr int64_t kMinDefaultChunk = 32;
 
 int32_t BlocksPerSequence(int32_t position_count) {
   return (position_count + kKvBlockTokens - 1) / kKvBlockTokens;
@@ -22,13 +20,6 @@ int32_t BlocksPerSequence(int32_t position_count) {
 
 int32_t SequenceFeeder::KvBlockCount(int32_t sequence_count, int32_t position_count) {
   return sequence_count * BlocksPerSequence(position_count);
-}
-
-int32_t SequenceFeeder::DefaultChunk(int stage_count, int64_t row_count) {
-  if (stage_count == 1) return kMaxDefaultChunk;
-  // Filling and emptying the pipeline takes stage_count - 1 steps: less than half of so many.
-  const int64_t rows = row_count / (2 * stage_count);
-  return static_cast<int32_t>(std::clamp(rows, kMinDefaultChunk, kMaxDefaultChunk));
 }
 
 SequenceFeeder::SequenceFeeder(Pipeline& pipeline, SequenceFeederOptions options)
@@ -63,7 +54,8 @@ absl::Status SequenceFeeder::FeedPrompts(int32_t sequences, int32_t first, int32
   const int32_t end = first + count;
   const int32_t chunk = options_.prompt_chunk > 0
                             ? options_.prompt_chunk
-                            : DefaultChunk(pipeline_.stage_count(), int64_t{count} * sequences);
+                            : PromptChunk(pipeline_.parallel_stages(), options_.weight_rows,
+                                          int64_t{count} * sequences);
   Step step;
   int32_t rows = 0;  // in `step`
   for (int32_t sequence = 0; sequence < sequences; ++sequence) {

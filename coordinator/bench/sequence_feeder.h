@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "coordinator/scheduler/step_times.h"
 #include "engine/model/cache_groups.h"
 #include "engine/pipeline/batch.h"
 #include "engine/pipeline/stage.h"
@@ -18,7 +19,8 @@ struct SequenceFeederOptions {
   int32_t vocabulary_size = 1;
   int32_t sequence_count = 1;
   int32_t position_count = 1;  // of each sequence
-  int32_t prompt_chunk = 0;    // most rows of a step of prompts; 0: DefaultChunk()
+  int32_t prompt_chunk = 0;    // most rows of a step of prompts; 0: what the scheduler would take
+  double weight_rows = kWeightRows;  // of the model: see StepTimes
   // Asked before each step; false ends it with Cancelled. May be null.
   std::function<bool()> keep_going = nullptr;
 };
@@ -29,10 +31,6 @@ class SequenceFeeder {
  public:
   // Blocks that the stages must have, in each cache group.
   static int32_t KvBlockCount(int32_t sequence_count, int32_t position_count);
-
-  // Rows of a step that suit so many rows in all: one stage gets what keeps its kernels busy,
-  // several get so few that they soon work side by side.
-  static int32_t DefaultChunk(int stage_count, int64_t row_count);
 
   // `pipeline` outlives this.
   SequenceFeeder(Pipeline& pipeline, SequenceFeederOptions options);

@@ -86,13 +86,6 @@ TEST(SequenceFeederTest, KeepsAllStagesBusyAndNoMore) {
   EXPECT_EQ(pipeline.most_in_flight, 3u);
 }
 
-TEST(SequenceFeederTest, ChunksSuitTheNumberOfStages) {
-  EXPECT_EQ(SequenceFeeder::DefaultChunk(1, 10000), 512);
-  EXPECT_EQ(SequenceFeeder::DefaultChunk(2, 512), 128);
-  EXPECT_EQ(SequenceFeeder::DefaultChunk(4, 100), 32);
-  EXPECT_EQ(SequenceFeeder::DefaultChunk(2, 10000), 512);
-}
-
 TEST(SequenceFeederTest, GeneratesOneRowPerSequence) {
   NotingPipeline pipeline;
   SequenceFeeder feeder(pipeline, Options(8));

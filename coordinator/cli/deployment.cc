@@ -18,6 +18,7 @@
 #include "engine/inspect/check_model.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/pipeline/local_stage.h"
+#include "engine/pipeline/step_work.h"
 #include "proto/bounds.h"
 
 namespace baton {
@@ -265,6 +266,7 @@ Scheduler& Deployment::scheduler() {
     options.context_length = model_.context_length;
     options.vocabulary_size = model_.spec.vocabulary_size;
     options.prompt_chunk = options_.prompt_chunk;
+    options.weight_rows = WeightRows(model_.spec, options_.numeric);
     options.on_step = [this](const StepRecord& record) {
       if (trace_ != nullptr) trace_->Add(record);
       if (on_step_) on_step_(record);

@@ -74,7 +74,7 @@ class Batcher::StepRoom {
 Batcher::Batcher(const SchedulerOptions& options, int parallel_stages)
     : options_(options),
       cache_(options.cache_groups, options.kv_block_counts, options.context_length),
-      times_(/*serial=*/parallel_stages == 1),
+      times_(/*serial=*/parallel_stages == 1, options.weight_rows),
       pacing_(parallel_stages, options.prompt_chunk, options.most_steps_in_flight) {}
 
 Batcher::~Batcher() = default;

@@ -23,6 +23,15 @@ double TokenMs(const StepTimes& times, int32_t answers, int groups) {
 
 }  // namespace
 
+// Of a prompt of T tokens in chunks of c, with steps that take as long as c + w rows in each of s
+// stages, the last row is through after (T/c + s - 1) (c + w): least at c = sqrt(T w / (s - 1)).
+int32_t PromptChunk(int stage_count, double weight_rows, int64_t prompt_tokens) {
+  if (stage_count == 1) return kMaxPromptChunk;
+  const double chunk =
+      std::sqrt(static_cast<double>(prompt_tokens) * weight_rows / (stage_count - 1));
+  return static_cast<int32_t>(std::clamp<double>(chunk, kMinPromptChunk, kMaxPromptChunk));
+}
+
 int Pacing::StepsToCover(double round_trip_ms, double step_ms) const {
   if (step_ms <= 0) return std::min(stage_count_, most_in_flight_);
   const double steps = std::ceil(round_trip_ms / step_ms - kGapWorthFilling);
@@ -44,21 +53,11 @@ int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
   return best;
 }
 
-// Of a prompt of T tokens in chunks of c, with steps of a + b c milliseconds in each of s stages,
-// the last row is through after (T/c + s - 1) (a + b c): least at c = sqrt(T a / (b (s - 1))).
-int32_t Pacing::PromptChunk(const StepTimes& times, int64_t prompt_tokens) const {
-  double chunk = kMaxPromptChunk;
-  if (stage_count_ > 1) {
-    chunk = std::sqrt(static_cast<double>(prompt_tokens) * kWeightRows / (stage_count_ - 1));
-  }
-  chunk = std::clamp<double>(chunk, kMinPromptChunk, kMaxPromptChunk);
-  return times.RowsWithin(kLongestPromptStepMs, static_cast<int32_t>(chunk));
-}
-
 Pace Pacing::Choose(const StepTimes& times, int32_t answers, int64_t prompt_tokens) const {
   Pace pace;
   if (answers == 0) {
-    pace.step_rows = PromptChunk(times, prompt_tokens);
+    pace.step_rows = times.RowsWithin(
+        kLongestPromptStepMs, PromptChunk(stage_count_, times.weight_rows(), prompt_tokens));
     if (prompt_chunk_ > 0) pace.step_rows = prompt_chunk_;
     // One more than is computed, so that the next one is there when a stage has finished.
     pace.steps_in_flight =

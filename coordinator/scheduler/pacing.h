@@ -21,6 +21,10 @@ inline constexpr int32_t kMaxPromptChunk = 512;
 // it.
 inline constexpr double kLongestPromptStepMs = 500;
 
+// Rows of each step that bring a prompt of so many tokens through `stage_count` stages soonest,
+// where a step of r rows takes as long as r + weight_rows.
+int32_t PromptChunk(int stage_count, double weight_rows, int64_t prompt_tokens);
+
 struct Pace {
   int decode_groups = 1;    // steps with rows of running answers that go round at once
   int32_t group_rows = 1;   // answers in each, at most
@@ -42,7 +46,6 @@ class Pacing {
  private:
   int DecodeGroups(const StepTimes& times, int32_t answers) const;
   int StepsToCover(double round_trip_ms, double step_ms) const;
-  int32_t PromptChunk(const StepTimes& times, int64_t prompt_tokens) const;
 
   const int stage_count_;
   const int32_t prompt_chunk_;

@@ -101,6 +101,26 @@ TEST(PacingTest, APromptAloneKeepsAllStagesBusy) {
   EXPECT_EQ(Pacing(1, 0, kMost).Choose(Measured(1, 8, 0.1), 0, 512).step_rows, kMaxPromptChunk);
 }
 
+// All steps and their way through the other stages, in rows.
+double RowsUntilThrough(int stages, double weight_rows, int64_t tokens, double chunk) {
+  return (tokens / chunk + stages - 1) * (chunk + weight_rows);
+}
+
+TEST(PacingTest, NoOtherChunkIsThroughSooner) {
+  for (const int stages : {2, 4}) {
+    for (const double weight_rows : {2.0, 8.0, 40.0}) {
+      const int64_t tokens = 4000;
+      const int32_t chunk = PromptChunk(stages, weight_rows, tokens);
+      ASSERT_GT(chunk, kMinPromptChunk);
+      const double rows = RowsUntilThrough(stages, weight_rows, tokens, chunk);
+      for (const int32_t other : {kMinPromptChunk, chunk * 9 / 10, chunk * 11 / 10, 1000}) {
+        EXPECT_LT(rows, RowsUntilThrough(stages, weight_rows, tokens, other));
+      }
+    }
+  }
+  EXPECT_EQ(PromptChunk(1, 8, 4000), kMaxPromptChunk);
+}
+
 TEST(PacingTest, NobodyWaitsLongForAStep) {
   const int32_t rows = Pacing(1, 0, kMost).Choose(Measured(1, 8, 5), 0, 4000).step_rows;
   EXPECT_LE(8 + 5 * rows, kLongestPromptStepMs);

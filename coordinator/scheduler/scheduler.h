@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "coordinator/scheduler/request.h"
+#include "coordinator/scheduler/step_times.h"
 #include "engine/model/cache_groups.h"
 #include "engine/pipeline/stage.h"
 
@@ -43,9 +44,10 @@ struct StepRecord {
 struct SchedulerOptions {
   std::vector<CacheGroup> cache_groups = {{}};  // of the model
   std::vector<int32_t> kv_block_counts;         // of every stage, by cache group; at least one
-  int32_t context_length = 0;   // positions of one sequence; cut to what the blocks can hold
-  int32_t vocabulary_size = 0;  // bounds token ids
-  int32_t prompt_chunk = 0;     // most prompt rows in one step; 0: chosen by what steps take
+  int32_t context_length = 0;        // positions of one sequence; cut to what the blocks can hold
+  int32_t vocabulary_size = 0;       // bounds token ids
+  int32_t prompt_chunk = 0;          // most prompt rows in one step; 0: chosen by what steps take
+  double weight_rows = kWeightRows;  // of the model: see StepTimes
   int queue_limit = kDefaultQueueLimit;
   int most_steps_in_flight = kDefaultStepsInFlight;  // as many as needed, up to this
   // Called with every step that came back, from the scheduler's thread, before sinks hear of it;

@@ -40,10 +40,10 @@ void StepTimes::AddTo(Curve& curve, int32_t rows, double ms) {
   average.ms += (ms - average.ms) * kWeightOfNew;
 }
 
-// Linear between what is measured; beyond it, in the proportion of kWeightRows. No step takes
+// Linear between what is measured; beyond it, in the proportion of weight_rows_. No step takes
 // longer than twice one of half its rows: a slow measurement that would never be repeated, because
 // steps of its size are then avoided, does not stand.
-double StepTimes::At(const Curve& curve, double rows) {
+double StepTimes::At(const Curve& curve, double rows) const {
   const Average* below = nullptr;
   const Average* above = nullptr;
   for (const Average& average : curve) {
@@ -55,12 +55,12 @@ double StepTimes::At(const Curve& curve, double rows) {
     }
   }
   if (below == nullptr && above == nullptr) return 0;
-  if (below == nullptr) return above->ms * (rows + kWeightRows) / (above->rows + kWeightRows);
+  if (below == nullptr) return above->ms * (rows + weight_rows_) / (above->rows + weight_rows_);
   double ms = below->ms;
   if (above != nullptr) {
     ms += (above->ms - below->ms) * (rows - below->rows) / (above->rows - below->rows);
   } else {
-    ms *= (rows + kWeightRows) / (below->rows + kWeightRows);
+    ms *= (rows + weight_rows_) / (below->rows + weight_rows_);
   }
   const bool halves_are_known =
       below != &*std::find_if(curve.begin(), curve.end(),

@@ -11,15 +11,19 @@
 
 namespace baton {
 
-// Until measured, a step of r rows is taken to cost as r + kWeightRows: reading the weights once
-// takes as long as the arithmetic of this many rows.
+// Rows whose arithmetic takes as long as reading the weights once, where a model's own number
+// (engine/pipeline/step_work.h) is not known.
 inline constexpr double kWeightRows = 8;
 
 // Not thread-safe.
 class StepTimes {
  public:
-  // `serial`: the stages take turns, as those of one process do, and count as one.
-  explicit StepTimes(bool serial) : serial_(serial) {}
+  // `serial`: the stages take turns, as those of one process do, and count as one. `weight_rows`:
+  // until measured, a step of r rows is taken to cost as r + weight_rows.
+  explicit StepTimes(bool serial, double weight_rows = kWeightRows)
+      : serial_(serial), weight_rows_(weight_rows) {}
+
+  double weight_rows() const { return weight_rows_; }
 
   // A step came back. `alone`: nothing else was in flight, so that its round trip shows how long
   // the way is.
@@ -46,9 +50,10 @@ class StepTimes {
   using Curve = std::array<Average, kBuckets>;
 
   static void AddTo(Curve& curve, int32_t rows, double ms);
-  static double At(const Curve& curve, double rows);
+  double At(const Curve& curve, double rows) const;
 
   const bool serial_;
+  const double weight_rows_;
   Curve slowest_;
   Curve all_;
   double latency_ms_ = 0;

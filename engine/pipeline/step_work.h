@@ -33,6 +33,11 @@ struct StepWork {
 StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
                        const StepShape& shape);
 
+// What reading a step's weights costs beside its arithmetic, in rows: a step of r rows takes about
+// as long as r + WeightRows() rows of a very long one. By the bytes per weight that a row meets,
+// so that weights of experts, which few rows meet, count for more.
+double WeightRows(const ModelSpec& spec, const NumericOptions& numeric);
+
 }  // namespace baton
 
 #endif  // BATON_ENGINE_PIPELINE_STEP_WORK_H_

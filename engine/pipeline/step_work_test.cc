@@ -40,6 +40,17 @@ TEST(StepWorkTest, QuantizedDenseModel) {
                                  10 * kKvBytesPerPosition);
 }
 
+TEST(StepWorkTest, HeavierWeightsAreWorthMoreRows) {
+  ModelOptions options;
+  options.type = TensorType::kQ4_0;
+  const double light = WeightRows(MakeSpec(options), {});
+  options.type = TensorType::kF16;
+  const double heavy = WeightRows(MakeSpec(options), {});
+  EXPECT_GT(light, 1);
+  EXPECT_GT(heavy, 2 * light);
+  EXPECT_LT(heavy, 16);
+}
+
 TEST(StepWorkTest, FloatsWhereNothingIsRounded) {
   ModelOptions options;
   options.type = TensorType::kQ8_0;
