@@ -16,10 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-// A wait of this length or more is long enough to sleep in. Between an answer's tokens a stage
-// waits while the others compute: less than this with models that a processor serves at a pace
-// where the time it takes to wake up can be felt. What it costs when an answer ends: so much of
-// one core.
+// Between an answer's tokens a stage waits while the others compute. Where that takes longer than
+// this, the time to wake up is no longer felt. An answer's end costs so much of one core.
 constexpr std::chrono::milliseconds kAwake{20};
 
 }  // namespace

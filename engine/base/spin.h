@@ -45,21 +45,23 @@ bool Spin(std::chrono::nanoseconds time, const Ready& ready) {
 // and begins again after a pause, which doubles as long as the neighbour stays. Of one thread.
 class PoliteSpinner {
  public:
-  // `yield` gives the core to whoever else wants it.
-  explicit PoliteSpinner(std::function<void()> yield = std::this_thread::yield)
-      : yield_(std::move(yield)) {}
+  using Clock = std::chrono::steady_clock;
+
+  PoliteSpinner() : PoliteSpinner(std::this_thread::yield, Clock::now) {}
+  // For tests: what gives the core to whoever else wants it, and what tells how long that took.
+  PoliteSpinner(std::function<void()> yield, std::function<Clock::time_point()> now)
+      : yield_(std::move(yield)), now_(std::move(now)) {}
 
   // As Spin().
   template <typename Ready>
   bool Wait(std::chrono::nanoseconds time, const Ready& ready) {
-    if (Clock::now() < resume_) return ready();
+    if (now_() < resume_) return ready();
     if (!Spin(time, ready, [this] { return GiveWay(); })) return false;
     pause_ = kShortestPause;
     return true;
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   // Far longer than a thread takes that moves a message on, shorter than Linux's time slice.
   static constexpr std::chrono::milliseconds kVisit{1};
   // A thread of our own that was put on the wrong core is moved within a step or two.
@@ -68,9 +70,9 @@ class PoliteSpinner {
 
   // False when the core is wanted by somebody who stays.
   bool GiveWay() {
-    const Clock::time_point left = Clock::now();
+    const Clock::time_point left = now_();
     yield_();
-    const Clock::time_point back = Clock::now();
+    const Clock::time_point back = now_();
     if (back - left < kVisit) return true;
     resume_ = back + pause_;
     pause_ = std::min(2 * pause_, kLongestPause);
@@ -78,6 +80,7 @@ class PoliteSpinner {
   }
 
   const std::function<void()> yield_;
+  const std::function<Clock::time_point()> now_;
   std::chrono::milliseconds pause_ = kShortestPause;
   Clock::time_point resume_{};
 };

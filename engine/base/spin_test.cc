@@ -1,7 +1,6 @@
 #include "engine/base/spin.h"
 
 #include <chrono>
-#include <thread>
 
 #include "gtest/gtest.h"
 
@@ -21,27 +20,43 @@ TEST(SpinTest, EndsWhenReadyOrWhenTimeIsUpOrWhenTold) {
       kForever, [] { return false; }, [] { return false; }));
 }
 
-TEST(PoliteSpinnerTest, SpinsOnWhileNobodyKeepsTheCore) {
-  int yields = 0;
-  PoliteSpinner spinner([&] { ++yields; });
-  EXPECT_TRUE(spinner.Wait(kForever, [&] { return yields == 100; }));
+// A core from which every yield stays away so long, on a clock that stands still otherwise.
+class PoliteSpinnerTest : public testing::Test {
+ protected:
+  PoliteSpinner::Clock::time_point now_{milliseconds(1)};
+  milliseconds away_{0};
+  int yields_ = 0;
+  PoliteSpinner spinner_{[this] {
+                           ++yields_;
+                           now_ += away_;
+                         },
+                         [this] { return now_; }};
+};
+
+TEST_F(PoliteSpinnerTest, SpinsOnWhileNobodyKeepsTheCore) {
+  EXPECT_TRUE(spinner_.Wait(kForever, [this] { return yields_ == 100; }));
 }
 
-TEST(PoliteSpinnerTest, LeavesTheCoreToWhoeverStaysAndComesBackLater) {
-  int yields = 0;
-  PoliteSpinner spinner([&] {
-    ++yields;
-    std::this_thread::sleep_for(milliseconds(5));
-  });
-  const auto never = [] { return false; };
-  EXPECT_FALSE(spinner.Wait(kForever, never));
-  EXPECT_EQ(yields, 1);
-  // Each try is one yield, and the pause after it twice as long as the one before: ten of them do
-  // not fit, from 10 ms up.
-  const auto end = std::chrono::steady_clock::now() + milliseconds(300);
-  while (std::chrono::steady_clock::now() < end) EXPECT_FALSE(spinner.Wait(kForever, never));
-  EXPECT_GT(yields, 1);
-  EXPECT_LT(yields, 10);
+TEST_F(PoliteSpinnerTest, StopsWhereSomebodyStaysAndPausesLongerEachTime) {
+  away_ = milliseconds(3);
+  for (const int ms : {10, 20, 40, 80, 160, 320, 640, 1000, 1000}) {
+    const int before = yields_;
+    EXPECT_FALSE(spinner_.Wait(kForever, [] { return false; }));
+    EXPECT_EQ(yields_, before + 1);
+    now_ += milliseconds(ms - 1);
+    EXPECT_FALSE(spinner_.Wait(kForever, [] { return false; }));
+    EXPECT_EQ(yields_, before + 1) << "spun again before " << ms << " ms were over";
+    now_ += milliseconds(1);
+  }
+  // Somebody who has left is forgotten.
+  away_ = milliseconds(0);
+  EXPECT_TRUE(spinner_.Wait(kForever, [until = yields_ + 10, this] { return yields_ == until; }));
+  away_ = milliseconds(3);
+  EXPECT_FALSE(spinner_.Wait(kForever, [] { return false; }));
+  const int before = yields_;
+  now_ += milliseconds(10);
+  EXPECT_FALSE(spinner_.Wait(kForever, [] { return false; }));
+  EXPECT_EQ(yields_, before + 1);
 }
 
 }  // namespace

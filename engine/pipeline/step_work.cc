@@ -81,7 +81,7 @@ StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
   for (const LayerSpec& layer : spec.layers) AddLayer(spec, layer, shape.row_count, counter);
   counter.Add(spec.output_norm.weight, shape.logit_count, 1);
   counter.Add(spec.output_norm.bias, shape.logit_count, 1);
-  counter.Add(spec.output, shape.logit_count, 1);
+  counter.Add(spec.output, shape.logit_count, /*reads=*/shape.logit_count > 0 ? 1 : 0);
   counter.AddBytes(static_cast<double>(spec.embedding.row_bytes()) * shape.row_count);
   counter.AddBytes(CountKvBytes(spec, numeric.kv_type, shape));
   return counter.work();

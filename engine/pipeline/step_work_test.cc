@@ -40,6 +40,14 @@ TEST(StepWorkTest, QuantizedDenseModel) {
                                  10 * kKvBytesPerPosition);
 }
 
+TEST(StepWorkTest, AStepWithoutLogitsReadsNoHead) {
+  ModelOptions options;
+  options.type = TensorType::kF32;
+  const ModelSpec spec = MakeSpec(options);
+  const double with = CountStepWork(spec, {}, {1, 1, 0}).read_bytes;
+  EXPECT_EQ(with - CountStepWork(spec, {}, {1, 0, 0}).read_bytes, 4 * kHeadWeights);
+}
+
 TEST(StepWorkTest, HeavierWeightsAreWorthMoreRows) {
   ModelOptions options;
   options.type = TensorType::kQ4_0;
