@@ -363,9 +363,10 @@ void BuildApps(Apps& apps, Flags& flags, Options& options) {
       "Every combination of the lists is measured. t/s counts the tokens of all sequences.\n"
       "limit: what the hardware reaches with the same threads in a probe beside each run;\n"
       "share: how near the test comes to it. Prompts are compared with arithmetic (int8 or\n"
-      "f32, two operations per weight and token), generations with reading weights, K and V\n"
-      "(bandwidth) or with arithmetic, whichever bounds them more. Workers that run\n"
-      "elsewhere are not probed.");
+      "f32, two operations per weight and token that meets it; only a prompt's last token\n"
+      "meets all of the last layer), generations with reading weights, K and V (bandwidth)\n"
+      "or with arithmetic, whichever bounds them more. Workers that run elsewhere are not\n"
+      "probed.");
   AddWorkerFlags(*apps.bench, flags);
   AddComputeFlags(*apps.bench, flags, options);
   AddBenchFlags(*apps.bench, flags, options);

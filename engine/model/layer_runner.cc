@@ -163,6 +163,20 @@ void LayerRunner::RunLayer(const LayerSpec& spec, const LayerWeights& weights, c
   AddToHidden(weights.feed_forward_post_norm, hidden);
 }
 
+void LayerRunner::StoreKeysAndValues(const LayerSpec& spec, const LayerWeights& weights,
+                                     const KvPlace& place, const float* hidden) {
+  const Activations& a = activations_;
+  const float* normed = NormalizeRows(weights.attention_norm, hidden);
+  if (spec.latent.empty()) {
+    Project(normed, step_->row_count, {{&weights.key, a.key}, {&weights.value, a.value}});
+  } else {
+    Project(normed, step_->row_count, {{&weights.latent.down, a.key}});
+  }
+  ForPositions([&](const StepSpan& span, int64_t row, int64_t position) {
+    StoreRow(spec, weights, place, span, row, position);
+  });
+}
+
 void LayerRunner::NormalizeRow(const Norm& norm, const float* x, int64_t n, float* out) const {
   Normalize(kernels_, spec_, norm.weight.data(), norm.bias.empty() ? nullptr : norm.bias.data(), x,
             n, out);
@@ -249,16 +263,28 @@ void LayerRunner::Store(const StepSpan& span, const KvPlace& place, int64_t posi
                 static_cast<int>(position % kKvBlockTokens), key, value);
 }
 
+// Of a row that is projected: makes K ready and stores it with V, or the latent row.
+void LayerRunner::StoreRow(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place,
+                           const StepSpan& span, int64_t row, int64_t position) {
+  const Activations& a = activations_;
+  float* key = a.key + row * spec.kv_head_count * spec_.key_size;
+  const float* value = nullptr;
+  if (spec.latent.empty()) {
+    PrepareHeads(spec, weights.key_head_norm, row, spec.kv_head_count, key);
+    value = a.value + row * spec.kv_head_count * spec_.value_size;
+  } else {
+    NormalizeRow(weights.latent.norm, key, spec.latent.rank, key);
+    Rotate(spec, row, key + spec.latent.rank);
+  }
+  Store(span, place, position, key, value);
+}
+
 void LayerRunner::RotateAndStore(const LayerSpec& spec, const LayerWeights& weights,
                                  const KvPlace& place) {
-  const Activations& a = activations_;
   ForPositions([&](const StepSpan& span, int64_t row, int64_t position) {
-    float* key = a.key + row * spec.kv_head_count * spec_.key_size;
-    const float* value = a.value + row * spec.kv_head_count * spec_.value_size;
     PrepareHeads(spec, weights.query_head_norm, row, spec.head_count,
-                 a.query + row * spec.head_count * spec_.key_size);
-    PrepareHeads(spec, weights.key_head_norm, row, spec.kv_head_count, key);
-    Store(span, place, position, key, value);
+                 activations_.query + row * spec.head_count * spec_.key_size);
+    StoreRow(spec, weights, place, span, row, position);
   });
 }
 
@@ -307,10 +333,7 @@ void LayerRunner::ProjectLatent(const LayerSpec& spec, const LayerWeights& weigh
     Project(a.query_down, rows, {{&weights.query, a.head_query}});
   }
   ForPositions([&](const StepSpan& span, int64_t row, int64_t position) {
-    float* key = a.key + row * key_size;
-    NormalizeRow(latent.norm, key, rank, key);
-    Rotate(spec, row, key + rank);
-    Store(span, place, position, key, nullptr);
+    StoreRow(spec, weights, place, span, row, position);
     for (int64_t head = 0; head < heads; ++head) {
       float* rotated = a.head_query + (row * heads + head) * head_size + plain;
       Rotate(spec, row, rotated);

@@ -58,6 +58,10 @@ class LayerRunner {
   void RunLayer(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place,
                 float* hidden);
 
+  // What RunLayer stores, and nothing else: for rows whose results nobody reads.
+  void StoreKeysAndValues(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place,
+                          const float* hidden);
+
  private:
   // The angles of a rope for the rows of a step.
   struct Angles {
@@ -108,6 +112,8 @@ class LayerRunner {
                     float* x) const;
   void Store(const StepSpan& span, const KvPlace& place, int64_t position, const float* key,
              const float* value) const;
+  void StoreRow(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place,
+                const StepSpan& span, int64_t row, int64_t position);
   void RotateAndStore(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place);
   void Attention(const LayerSpec& spec, const LayerWeights& weights, const KvPlace& place);
 

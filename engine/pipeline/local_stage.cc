@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <fstream>
 #include <mutex>
 #include <string>
@@ -35,6 +36,25 @@ bool IsFinite(const float* values, int64_t count) {
     bad |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent;
   }
   return bad == 0;
+}
+
+// Consecutive rows of a span.
+struct RowRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// Those of a span with so many rows that its output is made of.
+RowRange RowsWithLogits(const OutputSpec& spec, int64_t row_count) {
+  switch (spec.kind) {
+    case OutputSpec::Kind::kNone:
+      return {};
+    case OutputSpec::Kind::kSample:
+      return {row_count - spec.sampled_rows, spec.sampled_rows};
+    case OutputSpec::Kind::kScore:
+      return {spec.first_scored_row, static_cast<int64_t>(spec.targets.size())};
+  }
+  return {};
 }
 
 absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
@@ -275,45 +295,78 @@ absl::Status LocalStage::NotFinite(const char* what, int64_t position) const {
                                           " that are not finite at position ", position));
 }
 
-// The spans that failed before or have rows now that are not finite. Their rows become zeros: what
-// later stages compute from them harms nobody.
-std::vector<SpanFailure> LocalStage::FailSpans(const Batch& batch, const StepRows& step,
-                                               float* hidden) const {
-  std::vector<absl::Status> statuses(step.spans.size());
-  for (const SpanFailure& failure : batch.failures) statuses[failure.span] = failure.status;
-  std::vector<SpanFailure> failures;
+void LocalStage::RunLayer(size_t index, std::vector<float>& hidden) {
+  runner_.RunLayer(spec_.layers[options_.role.layers.begin + index], layers_[index],
+                   kv_pool_->place(index), hidden.data());
+}
+
+// Fails the spans that have rows which are not finite. The rows of all that have failed become
+// zeros: what is computed from them later harms nobody.
+void LocalStage::FailSpans(const StepRows& step, std::vector<float>& hidden,
+                           std::vector<absl::Status>& statuses) const {
   for (size_t i = 0; i < step.spans.size(); ++i) {
     const StepSpan& span = step.spans[i];
-    float* rows = hidden + span.first_row * spec_.width;
+    float* rows = hidden.data() + span.first_row * spec_.width;
     for (int64_t row = 0; row < span.row_count && statuses[i].ok(); ++row) {
       if (IsFinite(rows + row * spec_.width, spec_.width)) continue;
       statuses[i] = NotFinite("hidden values", span.first_position + row);
     }
-    if (statuses[i].ok()) continue;
-    std::fill_n(rows, span.row_count * spec_.width, 0.0f);
-    failures.push_back({static_cast<int32_t>(i), std::move(statuses[i])});
+    if (!statuses[i].ok()) std::fill_n(rows, span.row_count * spec_.width, 0.0f);
   }
-  return failures;
+}
+
+// Before the model's last layer, which makes nothing but K and V of rows whose logits nobody asked
+// for: stores these, and keeps the other rows. Most rows of a prompt save a layer so.
+absl::Status LocalStage::DropRows(const std::vector<OutputSpec>& outputs, StepRows& step,
+                                  std::vector<float>& hidden, std::vector<absl::Status>& statuses) {
+  int64_t kept = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    kept += RowsWithLogits(outputs[i], step.spans[i].row_count).count;
+  }
+  if (kept == step.row_count) return absl::OkStatus();
+  const size_t last = layers_.size() - 1;
+  runner_.StoreKeysAndValues(spec_.layers.back(), layers_[last], kv_pool_->place(last),
+                             hidden.data());
+  FailSpans(step, hidden, statuses);
+  step.row_count = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    StepSpan& span = step.spans[i];
+    const RowRange rows = RowsWithLogits(outputs[i], span.row_count);
+    std::memmove(hidden.data() + step.row_count * spec_.width,
+                 hidden.data() + (span.first_row + rows.first) * spec_.width,
+                 rows.count * spec_.width * sizeof(float));
+    span.first_position += rows.first;
+    span.first_row = step.row_count;
+    span.row_count = rows.count;
+    step.row_count += rows.count;
+  }
+  return runner_.BeginStep(step);
 }
 
 absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
                                                 const std::vector<OutputSpec>& outputs) {
   RETURN_IF_ERROR(CheckBatch(batch));
   if (options_.role.head) RETURN_IF_ERROR(CheckOutputs(batch, outputs));
-  const StepRows step = PlaceRows(batch);
+  StepRows step = PlaceRows(batch);
   std::vector<float> hidden = options_.role.embedding ? EmbedTokens(batch) : batch.hidden;
+  std::vector<absl::Status> statuses(batch.spans.size());
+  for (const SpanFailure& failure : batch.failures) statuses[failure.span] = failure.status;
   RETURN_IF_ERROR(runner_.BeginStep(step));
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const LayerSpec& spec = spec_.layers[options_.role.layers.begin + i];
-    runner_.RunLayer(spec, layers_[i], kv_pool_->place(i), hidden.data());
-  }
+  const size_t last = layers_.size() - 1;
+  for (size_t i = 0; i < last; ++i) RunLayer(i, hidden);
+  if (options_.role.head) RETURN_IF_ERROR(DropRows(outputs, step, hidden, statuses));
+  if (step.row_count > 0) RunLayer(last, hidden);
+  FailSpans(step, hidden, statuses);
   StageOutput output;
-  output.failures = FailSpans(batch, step, hidden.data());
   if (options_.role.head) {
-    output.outputs = RunHead(batch, step, output.failures, hidden.data(), outputs);
-  } else {
-    output.hidden = std::move(hidden);
+    output.outputs = RunHead(batch, step, std::move(statuses), hidden.data(), outputs);
+    return output;
   }
+  for (size_t i = 0; i < statuses.size(); ++i) {
+    if (statuses[i].ok()) continue;
+    output.failures.push_back({static_cast<int32_t>(i), std::move(statuses[i])});
+  }
+  output.hidden = std::move(hidden);
   return output;
 }
 
@@ -328,27 +381,24 @@ std::vector<LocalStage::HeadRow> LocalStage::PlaceOutputs(const StepRows& step,
     if (spec.kind == OutputSpec::Kind::kNone || !results[i].status.ok()) continue;
     const bool samples = spec.kind == OutputSpec::Kind::kSample;
     const StepSpan& span = step.spans[i];
-    const int64_t count = samples ? spec.sampled_rows : static_cast<int64_t>(spec.targets.size());
-    const int64_t first = samples ? span.row_count - count : spec.first_scored_row;
-    for (int64_t j = 0; j < count; ++j) {
-      rows.push_back({i, span.first_row + first + j, samples, static_cast<size_t>(j)});
+    for (int64_t j = 0; j < span.row_count; ++j) {
+      rows.push_back({i, span.first_row + j, samples, static_cast<size_t>(j)});
     }
     if (samples) {
-      results[i].samples.resize(count);
-      if (spec.return_logits) results[i].logits.resize(count * spec_.vocabulary_size);
+      results[i].samples.resize(span.row_count);
+      if (spec.return_logits) results[i].logits.resize(span.row_count * spec_.vocabulary_size);
     } else {
-      results[i].scores.resize(count);
+      results[i].scores.resize(span.row_count);
     }
   }
   return rows;
 }
 
 std::vector<SpanOutput> LocalStage::RunHead(const Batch& batch, const StepRows& step,
-                                            const std::vector<SpanFailure>& failures,
-                                            const float* hidden,
+                                            std::vector<absl::Status> statuses, const float* hidden,
                                             const std::vector<OutputSpec>& outputs) {
   std::vector<SpanOutput> results(outputs.size());
-  for (const SpanFailure& failure : failures) results[failure.span].status = failure.status;
+  for (size_t i = 0; i < statuses.size(); ++i) results[i].status = std::move(statuses[i]);
   const std::vector<HeadRow> rows = PlaceOutputs(step, outputs, results);
   for (size_t first = 0; first < rows.size(); first += kHeadRows) {
     const absl::Span<const HeadRow> some = absl::MakeConstSpan(rows).subspan(first, kHeadRows);
@@ -391,8 +441,7 @@ void LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidd
 absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const Span& span,
                                    const OutputSpec& spec, SpanOutput& output) const {
   const absl::Span<const float> values(logits, spec_.vocabulary_size);
-  const size_t first_row =
-      row.is_sample ? span.tokens.size() - spec.sampled_rows : spec.first_scored_row;
+  const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
   if (!IsFinite(logits, spec_.vocabulary_size)) {
     return NotFinite("logits", span.first_position + first_row + row.index);
   }

@@ -68,7 +68,7 @@ class LocalStage : public Stage {
   // A row whose logits are asked for: the span's sample, or one of its targets.
   struct HeadRow {
     size_t span;
-    int64_t row;     // of the step
+    int64_t row;     // of those left of the step
     bool is_sample;  // or else a target
     size_t index;    // among the span's samples or targets
   };
@@ -83,9 +83,13 @@ class LocalStage : public Stage {
   StepRows PlaceRows(const Batch& batch);
   std::vector<float> EmbedTokens(const Batch& batch);
   absl::Status NotFinite(const char* what, int64_t position) const;
-  std::vector<SpanFailure> FailSpans(const Batch& batch, const StepRows& step, float* hidden) const;
+  void RunLayer(size_t index, std::vector<float>& hidden);
+  absl::Status DropRows(const std::vector<OutputSpec>& outputs, StepRows& step,
+                        std::vector<float>& hidden, std::vector<absl::Status>& statuses);
+  void FailSpans(const StepRows& step, std::vector<float>& hidden,
+                 std::vector<absl::Status>& statuses) const;
   std::vector<SpanOutput> RunHead(const Batch& batch, const StepRows& step,
-                                  const std::vector<SpanFailure>& failures, const float* hidden,
+                                  std::vector<absl::Status> statuses, const float* hidden,
                                   const std::vector<OutputSpec>& outputs);
   std::vector<HeadRow> PlaceOutputs(const StepRows& step, const std::vector<OutputSpec>& outputs,
                                     std::vector<SpanOutput>& results) const;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/model/cache_groups.h"
 #include "engine/pipeline/local_pipeline.h"
 #include "engine/testing/architecture_models.h"
 #include "engine/testing/model_maker.h"
@@ -215,6 +216,64 @@ TEST_F(LocalStageTest, SampledRowsAreAsOneByOne) {
     EXPECT_EQ(alone->outputs[0].samples[0].token, together.samples[i].token);
     EXPECT_TRUE(std::equal(alone->outputs[0].logits.begin(), alone->outputs[0].logits.end(),
                            together.logits.begin() + i * 320));
+  }
+}
+
+// Rows without output end before the last layer's results: what they leave behind, and the rows
+// beside them, are as if all had an output. For every architecture, as each stores K and V its way.
+TEST_F(LocalStageTest, RowsWithoutOutputLeaveTheSameKeysAndValues) {
+  const std::string path = ::testing::TempDir() + "/without_output.gguf";
+  const std::vector<int32_t> read = {9, 8, 7, 6, 5, 4, 3, 2};
+  const std::vector<int32_t> beside = {11, 12, 13};
+  for (const ArchitectureModel& variant : AllArchitectureModels()) {
+    SCOPED_TRACE(variant.name);
+    ASSERT_TRUE(WriteArchitectureModel(variant, {}, path).ok());
+    const absl::StatusOr<GgufFile> file = GgufFile::Read(path);
+    ASSERT_TRUE(file.ok()) << file.status();
+    const absl::StatusOr<ModelSpec> spec = ModelSpec::Read(*file);
+    ASSERT_TRUE(spec.ok()) << spec.status();
+    const size_t groups = CacheGroupsOf(*spec).size();
+    options_.role = {{0, spec->layer_count}, true, true};
+    options_.kv_block_counts.assign(groups, 2);
+    // The logits behind what was read, and of the span beside it: all rows of both spans have an
+    // output, or of the first none and of the second its last row.
+    const auto run = [&](bool all) {
+      absl::StatusOr<std::unique_ptr<LocalStage>> stage = LocalStage::Load(*file, options_);
+      EXPECT_TRUE(stage.ok()) << stage.status();
+      Batch batch = BatchOf(read, 0, std::vector<int32_t>(groups, 0));
+      batch.spans.push_back({beside, 0, std::vector<int32_t>(groups, 1)});
+      OutputSpec last = Greedy();
+      if (all) last.sampled_rows = beside.size();
+      const OutputSpec first = all ? Score(0, read) : OutputSpec();
+      const absl::StatusOr<StageOutput> output = (*stage)->Forward(batch, {first, last});
+      EXPECT_TRUE(output.ok()) << output.status();
+      const absl::StatusOr<StageOutput> next = (*stage)->Forward(
+          BatchOf({1}, static_cast<int32_t>(read.size()), std::vector<int32_t>(groups, 0)),
+          {Greedy()});
+      EXPECT_TRUE(next.ok()) << next.status();
+      EXPECT_TRUE(next->outputs[0].status.ok()) << next->outputs[0].status;
+      std::vector<float> logits = next->outputs[0].logits;
+      const std::vector<float>& others = output->outputs[1].logits;
+      logits.insert(logits.end(), others.end() - spec->vocabulary_size, others.end());
+      return logits;
+    };
+    EXPECT_EQ(run(/*all=*/false), run(/*all=*/true));
+  }
+}
+
+// A row that nobody asks for is still told when it is not a number.
+TEST_F(LocalStageTest, RowsWithoutOutputFailToo) {
+  options_.role = {{1, 2}, false, true};
+  const std::unique_ptr<LocalStage> last = Load();
+  Batch batch = BatchOf({7, 8, 9}, 0, {2});
+  batch.hidden.assign(3 * 64, 1.0f);
+  batch.hidden[64 + 1] = std::numeric_limits<float>::infinity();
+  for (const OutputSpec& spec : {OutputSpec(), Greedy()}) {
+    const absl::StatusOr<StageOutput> output = last->Forward(batch, {spec});
+    ASSERT_TRUE(output.ok()) << output.status();
+    EXPECT_EQ(
+        output->outputs[0].status.message(),
+        "the stage of layers 1 to 1 computed hidden values that are not finite at position 1");
   }
 }
 

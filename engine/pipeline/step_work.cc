@@ -1,6 +1,7 @@
 #include "engine/pipeline/step_work.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "engine/kernels/attention.h"
@@ -45,7 +46,20 @@ double ExpectedExperts(int count, int used, int64_t rows) {
   return count * (1 - unused);
 }
 
+// What makes K and V; the rest of the layer stays in `layer`.
+LayerSpec TakeKeysAndValues(LayerSpec& layer) {
+  LayerSpec taken;
+  std::swap(taken.attention_norm, layer.attention_norm);
+  std::swap(taken.key, layer.key);
+  std::swap(taken.value, layer.value);
+  std::swap(taken.latent.down, layer.latent.down);
+  std::swap(taken.latent.norm, layer.latent.norm);
+  std::swap(taken.head_norm.key, layer.head_norm.key);
+  return taken;
+}
+
 void AddLayer(const ModelSpec& spec, LayerSpec layer, int64_t rows, WorkCounter& counter) {
+  if (rows == 0) return;
   double expert_rows = rows, expert_reads = 1;  // of each expert, on average
   if (const int count = static_cast<int>(layer.experts.size()); count > 1) {
     expert_rows = static_cast<double>(rows) * spec.expert_used_count / count;
@@ -78,7 +92,12 @@ double CountKvBytes(const ModelSpec& spec, KvType type, const StepShape& shape) 
 StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
                        const StepShape& shape) {
   WorkCounter counter(numeric.activations);
-  for (const LayerSpec& layer : spec.layers) AddLayer(spec, layer, shape.row_count, counter);
+  LayerSpec last = spec.layers.back();
+  for (int i = 0; i + 1 < spec.layer_count; ++i) {
+    AddLayer(spec, spec.layers[i], shape.row_count, counter);
+  }
+  AddLayer(spec, TakeKeysAndValues(last), shape.row_count, counter);
+  AddLayer(spec, std::move(last), shape.logit_count, counter);
   counter.Add(spec.output_norm.weight, shape.logit_count, 1);
   counter.Add(spec.output_norm.bias, shape.logit_count, 1);
   counter.Add(spec.output, shape.logit_count, /*reads=*/shape.logit_count > 0 ? 1 : 0);

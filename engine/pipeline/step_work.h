@@ -13,7 +13,8 @@ namespace baton {
 // A step of all layers of a model, over as many stages as one likes.
 struct StepShape {
   int64_t row_count = 0;       // that go through the layers
-  int64_t logit_count = 0;     // of them: those whose logits are computed
+  int64_t logit_count = 0;     // of them: those whose logits are computed; of the others, the last
+                               // layer has K and V alone to make
   double read_positions = 0;   // of K and V, each once per sequence that attends to it; layers with
                                // a window read those of them that its rows see
   int64_t sequence_count = 1;  // that have equally many of all these

@@ -11,7 +11,8 @@ namespace baton {
 namespace {
 
 // Width 64, 4 heads of 16, 2 of K and V, feed-forward 128, vocabulary 320, 2 layers.
-constexpr double kAttentionWeights = 64 * 64 + 2 * 32 * 64 + 64 * 64;
+constexpr double kKeyValueWeights = 2 * 32 * 64;
+constexpr double kAttentionWeights = 64 * 64 + kKeyValueWeights + 64 * 64;
 constexpr double kFeedForwardWeights = 3 * 64 * 128;
 constexpr double kHeadWeights = 320 * 64;
 constexpr double kNormBytes = (2 * 2 + 1) * 64 * 4;       // F32, of two layers and the head
@@ -32,20 +33,24 @@ TEST(StepWorkTest, QuantizedDenseModel) {
   options.type = TensorType::kQ8_0;
   const ModelSpec spec = MakeSpec(options);
   const StepWork work = CountStepWork(spec, {}, {3, 2, 10.0});
-  const double layers = 2 * (kAttentionWeights + kFeedForwardWeights);
-  EXPECT_EQ(work.int8_operations, 2 * (3 * layers + 2 * kHeadWeights));
+  const double layer = kAttentionWeights + kFeedForwardWeights;
+  const double layers = 2 * layer;
+  // Of the row without logits, K and V are all that the last layer makes.
+  EXPECT_EQ(work.int8_operations, 2 * (2 * (layers + kHeadWeights) + layer + kKeyValueWeights));
   EXPECT_EQ(work.f32_operations, 0);
   const double bytes_per_weight = 34.0 / 32;
   EXPECT_EQ(work.read_bytes, bytes_per_weight * (layers + kHeadWeights + 3 * 64) + kNormBytes +
                                  10 * kKvBytesPerPosition);
 }
 
-TEST(StepWorkTest, AStepWithoutLogitsReadsNoHead) {
+TEST(StepWorkTest, AStepWithoutLogitsReadsNoHeadAndLittleOfTheLastLayer) {
   ModelOptions options;
   options.type = TensorType::kF32;
   const ModelSpec spec = MakeSpec(options);
   const double with = CountStepWork(spec, {}, {1, 1, 0}).read_bytes;
-  EXPECT_EQ(with - CountStepWork(spec, {}, {1, 0, 0}).read_bytes, 4 * kHeadWeights);
+  const double weights = kHeadWeights + kAttentionWeights - kKeyValueWeights + kFeedForwardWeights;
+  const double norms = 64;  // of the feed-forward part; the head's is counted
+  EXPECT_EQ(with - CountStepWork(spec, {}, {1, 0, 0}).read_bytes, 4 * (weights + norms));
 }
 
 TEST(StepWorkTest, HeavierWeightsAreWorthMoreRows) {
@@ -95,11 +100,12 @@ TEST(StepWorkTest, ExpertsThatAreUsed) {
   options.expert_used_count = 2;
   const ModelSpec spec = MakeSpec(options);
   const double router = 4 * 64;  // F32
-  const StepWork one = CountStepWork(spec, {}, {1, 0, 0});
-  EXPECT_EQ(one.int8_operations, 2 * 2 * (kAttentionWeights + 2 * kFeedForwardWeights));
+  const StepWork one = CountStepWork(spec, {}, {1, 1, 0});
+  EXPECT_EQ(one.int8_operations,
+            2 * (2 * (kAttentionWeights + 2 * kFeedForwardWeights) + kHeadWeights));
   EXPECT_EQ(one.f32_operations, 2 * 2 * router);
   // A second row finds half of the other two experts: half an expert's chance each.
-  const StepWork two = CountStepWork(spec, {}, {2, 0, 0});
+  const StepWork two = CountStepWork(spec, {}, {2, 2, 0});
   EXPECT_NEAR(two.read_bytes - one.read_bytes, 34.0 / 32 * (2 * kFeedForwardWeights + 64), 1e-6);
 }
 
