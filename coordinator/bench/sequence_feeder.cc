@@ -52,10 +52,14 @@ void SequenceFeeder::AddSpan(int32_t sequence, int32_t first, std::vector<int32_
 
 absl::Status SequenceFeeder::FeedPrompts(int32_t sequences, int32_t first, int32_t count) {
   const int32_t end = first + count;
-  const int32_t chunk = options_.prompt_chunk > 0
-                            ? options_.prompt_chunk
-                            : PromptChunk(pipeline_.parallel_stages(), options_.weight_rows,
-                                          int64_t{count} * sequences);
+  PromptTokens prompts = {int64_t{count} * sequences, int64_t{count} * sequences};
+  const auto next_chunk = [&] {
+    return options_.prompt_chunk > 0
+               ? options_.prompt_chunk
+               : PromptChunk(pipeline_.parallel_stages(), options_.weight_rows,
+                             options_.prompt_slack, prompts);
+  };
+  int32_t chunk = next_chunk();
   Step step;
   int32_t rows = 0;  // in `step`
   for (int32_t sequence = 0; sequence < sequences; ++sequence) {
@@ -68,7 +72,8 @@ absl::Status SequenceFeeder::FeedPrompts(int32_t sequences, int32_t first, int32
       AddSpan(sequence, position - taken, std::move(tokens), position == end, step);
       if (rows < chunk) continue;
       RETURN_IF_ERROR(Submit(std::exchange(step, Step())));
-      rows = 0;
+      prompts.left -= std::exchange(rows, 0);
+      chunk = next_chunk();
     }
   }
   if (rows > 0) RETURN_IF_ERROR(Submit(std::move(step)));

@@ -21,6 +21,7 @@ struct SequenceFeederOptions {
   int32_t position_count = 1;  // of each sequence
   int32_t prompt_chunk = 0;    // most rows of a step of prompts; 0: what the scheduler would take
   double weight_rows = kWeightRows;  // of the model: see StepTimes
+  double prompt_slack = 0;           // of the plan: see PromptChunk
   // Asked before each step; false ends it with Cancelled. May be null.
   std::function<bool()> keep_going = nullptr;
 };

@@ -130,6 +130,7 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
   feeder_options.position_count = room.position_count;
   feeder_options.prompt_chunk = std::min<int32_t>(options.prompt_chunk, kMaxBatchRows);
   feeder_options.weight_rows = WeightRows(model.spec, options.numeric);
+  feeder_options.prompt_slack = PromptSlack(model.spec, model.plan);
   feeder_options.keep_going = [&] { return !Interrupted() && !output.closed(); };
   SequenceFeeder feeder(deployment->pipeline(), feeder_options);
   BenchSetup setup;

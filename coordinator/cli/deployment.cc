@@ -267,6 +267,7 @@ Scheduler& Deployment::scheduler() {
     options.vocabulary_size = model_.spec.vocabulary_size;
     options.prompt_chunk = options_.prompt_chunk;
     options.weight_rows = WeightRows(model_.spec, options_.numeric);
+    options.prompt_slack = PromptSlack(model_.spec, model_.plan);
     options.on_step = [this](const StepRecord& record) {
       if (trace_ != nullptr) trace_->Add(record);
       if (on_step_) on_step_(record);

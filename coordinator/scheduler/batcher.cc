@@ -75,7 +75,8 @@ Batcher::Batcher(const SchedulerOptions& options, int parallel_stages)
     : options_(options),
       cache_(options.cache_groups, options.kv_block_counts, options.context_length),
       times_(/*serial=*/parallel_stages == 1, options.weight_rows),
-      pacing_(parallel_stages, options.prompt_chunk, options.most_steps_in_flight) {}
+      pacing_(parallel_stages, options.prompt_chunk, options.prompt_slack,
+              options.most_steps_in_flight) {}
 
 Batcher::~Batcher() = default;
 
@@ -149,7 +150,7 @@ bool Batcher::GiveBlocks(Sequence& sequence) {
                     sequence.blocks)) {
     return false;
   }
-  sequence.fed = sequence.blocks.known_tokens;
+  sequence.fed = sequence.fed_from = sequence.blocks.known_tokens;
   if (is_new) {
     requests_[sequence.id.first].usage.cached_tokens = sequence.fed;
     stats_.cached_tokens += sequence.fed;
@@ -201,9 +202,12 @@ void Batcher::Preempt(Sequence& sequence) {
 const Pace& Batcher::ChoosePace() {
   const int32_t answers = static_cast<int32_t>(running_.size() - prompts_.size());
   if (answers > 0 && answers == paced_answers_ && next_step_ < pace_until_) return pace_;
-  int64_t prompt_tokens = 0;
-  for (const auto& [id, sequence] : prompts_) prompt_tokens += sequence->unfed_count();
-  pace_ = pacing_.Choose(times_, answers, prompt_tokens);
+  PromptTokens prompts;
+  for (const auto& [id, sequence] : prompts_) {
+    prompts.all += sequence->token_count() - sequence->fed_from;
+    prompts.left += sequence->unfed_count();
+  }
+  pace_ = pacing_.Choose(times_, answers, prompts);
   paced_answers_ = answers;
   pace_until_ = next_step_ + kStepsPerPace;
   return pace_;

@@ -24,12 +24,21 @@ double TokenMs(const StepTimes& times, int32_t answers, int groups) {
 }  // namespace
 
 // Of a prompt of T tokens in chunks of c, with steps that take as long as c + w rows in each of s
-// stages, the last row is through after (T/c + s - 1) (c + w): least at c = sqrt(T w / (s - 1)).
-int32_t PromptChunk(int stage_count, double weight_rows, int64_t prompt_tokens) {
+// stages, the last row is through after (T/c + s - 1) (c + w): least where c^2 = T w / (s - 1).
+//
+// The second of two stages may be faster by a slack of a. It catches up if each chunk is larger
+// than the next by a times its rows, so that chunks may begin large and end small: with l tokens
+// left c = e + a l, where e is the last one. That makes ln(1 + a T / e) / a steps, and e rows until
+// the second stage has ended too: least where e (e + a T) = T w. Of more stages all but the last
+// are as fast as each other, and the largest chunk counts in each of them.
+int32_t PromptChunk(int stage_count, double weight_rows, double slack, const PromptTokens& tokens) {
   if (stage_count == 1) return kMaxPromptChunk;
-  const double chunk =
-      std::sqrt(static_cast<double>(prompt_tokens) * weight_rows / (stage_count - 1));
-  return static_cast<int32_t>(std::clamp<double>(chunk, kMinPromptChunk, kMaxPromptChunk));
+  const double grow = stage_count == 2 ? slack : 0;
+  const double half = grow * static_cast<double>(tokens.all) / 2;
+  const double square = static_cast<double>(tokens.all) * weight_rows / (stage_count - 1);
+  const double last = std::sqrt(half * half + square) - half;
+  return static_cast<int32_t>(std::clamp<double>(last + grow * static_cast<double>(tokens.left),
+                                                 kMinPromptChunk, kMaxPromptChunk));
 }
 
 int Pacing::StepsToCover(double round_trip_ms, double step_ms) const {
@@ -53,11 +62,12 @@ int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
   return best;
 }
 
-Pace Pacing::Choose(const StepTimes& times, int32_t answers, int64_t prompt_tokens) const {
+Pace Pacing::Choose(const StepTimes& times, int32_t answers, const PromptTokens& prompts) const {
   Pace pace;
   if (answers == 0) {
-    pace.step_rows = times.RowsWithin(
-        kLongestPromptStepMs, PromptChunk(stage_count_, times.weight_rows(), prompt_tokens));
+    pace.step_rows =
+        times.RowsWithin(kLongestPromptStepMs,
+                         PromptChunk(stage_count_, times.weight_rows(), prompt_slack_, prompts));
     if (prompt_chunk_ > 0) pace.step_rows = prompt_chunk_;
     // One more than is computed, so that the next one is there when a stage has finished.
     pace.steps_in_flight =

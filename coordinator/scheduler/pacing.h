@@ -21,9 +21,15 @@ inline constexpr int32_t kMaxPromptChunk = 512;
 // it.
 inline constexpr double kLongestPromptStepMs = 500;
 
-// Rows of each step that bring a prompt of so many tokens through `stage_count` stages soonest,
-// where a step of r rows takes as long as r + weight_rows.
-int32_t PromptChunk(int stage_count, double weight_rows, int64_t prompt_tokens);
+// What there is to evaluate before the first answer, in tokens.
+struct PromptTokens {
+  int64_t all = 0;
+  int64_t left = 0;  // of them, that no step has had
+};
+
+// Rows of the next step that bring a prompt through `stage_count` stages soonest, where a step of r
+// rows takes as long as r + weight_rows, and in the last stage 1 / (1 + slack) of that.
+int32_t PromptChunk(int stage_count, double weight_rows, double slack, const PromptTokens& tokens);
 
 struct Pace {
   int decode_groups = 1;    // steps with rows of running answers that go round at once
@@ -36,12 +42,15 @@ struct Pace {
 class Pacing {
  public:
   // `stage_count`: that work at the same time. `prompt_chunk`: most prompt rows in a step, 0 for
-  // what is best. `most_in_flight`: what the pipeline takes.
-  Pacing(int stage_count, int32_t prompt_chunk, int most_in_flight)
-      : stage_count_(stage_count), prompt_chunk_(prompt_chunk), most_in_flight_(most_in_flight) {}
+  // what is best. `prompt_slack`: see PromptChunk. `most_in_flight`: what the pipeline takes.
+  Pacing(int stage_count, int32_t prompt_chunk, double prompt_slack, int most_in_flight)
+      : stage_count_(stage_count),
+        prompt_chunk_(prompt_chunk),
+        prompt_slack_(prompt_slack),
+        most_in_flight_(most_in_flight) {}
 
-  // For `answers` that run and `prompt_tokens` that wait to be evaluated.
-  Pace Choose(const StepTimes& times, int32_t answers, int64_t prompt_tokens) const;
+  // For `answers` that run and `prompts` beside them.
+  Pace Choose(const StepTimes& times, int32_t answers, const PromptTokens& prompts) const;
 
  private:
   int DecodeGroups(const StepTimes& times, int32_t answers) const;
@@ -49,6 +58,7 @@ class Pacing {
 
   const int stage_count_;
   const int32_t prompt_chunk_;
+  const double prompt_slack_;
   const int most_in_flight_;
 };
 

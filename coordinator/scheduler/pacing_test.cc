@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/scheduler/step_times.h"
 #include "gtest/gtest.h"
 
@@ -62,67 +63,92 @@ TEST(StepTimesTest, StagesThatTakeTurnsAreOne) {
 }
 
 TEST(PacingTest, WeightBoundAnswersAreNotSplit) {
-  const Pacing pacing(2, 0, kMost);
-  EXPECT_EQ(pacing.Choose(Measured(2, 100, 0.01), 4, 0).decode_groups, 1);
+  const Pacing pacing(2, 0, 0, kMost);
+  EXPECT_EQ(pacing.Choose(Measured(2, 100, 0.01), 4, {0, 0}).decode_groups, 1);
 }
 
 TEST(PacingTest, AnswersAreSplitWhereItPays) {
-  const Pace pace = Pacing(2, 0, kMost).Choose(Measured(2, 1, 1), 16, 0);
+  const Pace pace = Pacing(2, 0, 0, kMost).Choose(Measured(2, 1, 1), 16, {0, 0});
   EXPECT_EQ(pace.decode_groups, 2);
   EXPECT_EQ(pace.group_rows, 8);
   EXPECT_EQ(pace.steps_in_flight, 2);
 }
 
 TEST(PacingTest, OneAnswerIsOneGroup) {
-  const Pace pace = Pacing(4, 0, kMost).Choose(Measured(4, 1, 1), 1, 0);
+  const Pace pace = Pacing(4, 0, 0, kMost).Choose(Measured(4, 1, 1), 1, {0, 0});
   EXPECT_EQ(pace.decode_groups, 1);
   EXPECT_EQ(pace.group_rows, 1);
 }
 
 TEST(PacingTest, OneStageIsNeverSplit) {
-  EXPECT_EQ(Pacing(1, 0, kMost).Choose(Measured(1, 5, 1), 64, 0).decode_groups, 1);
+  EXPECT_EQ(Pacing(1, 0, 0, kMost).Choose(Measured(1, 5, 1), 64, {0, 0}).decode_groups, 1);
 }
 
 TEST(PacingTest, SlowLinksWantMoreSteps) {
   // Three stages of 5 ms; 200 ms for the links: 215 ms round trip.
   const StepTimes times = Measured(3, 5, 0, 200);
-  const Pace pace = Pacing(3, 0, kMost).Choose(times, 1000, 0);
+  const Pace pace = Pacing(3, 0, 0, kMost).Choose(times, 1000, {0, 0});
   EXPECT_EQ(pace.steps_in_flight, 43);
-  EXPECT_EQ(Pacing(3, 0, 8).Choose(times, 1000, 0).steps_in_flight, 8);
+  EXPECT_EQ(Pacing(3, 0, 0, 8).Choose(times, 1000, {0, 0}).steps_in_flight, 8);
 }
 
 TEST(PacingTest, APromptAloneKeepsAllStagesBusy) {
-  const Pace pace = Pacing(2, 0, kMost).Choose(Measured(2, 8, 1), 0, 512);
+  const Pace pace = Pacing(2, 0, 0, kMost).Choose(Measured(2, 8, 1), 0, {512, 512});
   EXPECT_EQ(pace.steps_in_flight, 3);
   EXPECT_EQ(pace.step_rows, 64);
   // The longer, the larger; the more stages, the smaller.
-  EXPECT_GT(Pacing(2, 0, kMost).Choose(Measured(2, 8, 0.1), 0, 4000).step_rows, 128);
-  EXPECT_EQ(Pacing(64, 0, kMost).Choose(Measured(64, 8, 1), 0, 512).step_rows, kMinPromptChunk);
-  EXPECT_EQ(Pacing(1, 0, kMost).Choose(Measured(1, 8, 0.1), 0, 512).step_rows, kMaxPromptChunk);
+  EXPECT_GT(Pacing(2, 0, 0, kMost).Choose(Measured(2, 8, 0.1), 0, {4000, 4000}).step_rows, 128);
+  EXPECT_EQ(Pacing(64, 0, 0, kMost).Choose(Measured(64, 8, 1), 0, {512, 512}).step_rows,
+            kMinPromptChunk);
+  EXPECT_EQ(Pacing(1, 0, 0, kMost).Choose(Measured(1, 8, 0.1), 0, {512, 512}).step_rows,
+            kMaxPromptChunk);
 }
 
-// All steps and their way through the other stages, in rows.
-double RowsUntilThrough(int stages, double weight_rows, int64_t tokens, double chunk) {
-  return (tokens / chunk + stages - 1) * (chunk + weight_rows);
+// Until the last row has left the last of `stages`, in rows; next_chunk(left) is the next step's.
+template <typename NextChunk>
+double RowsUntilThrough(int stages, double weight_rows, double slack, int32_t tokens,
+                        const NextChunk& next_chunk) {
+  std::vector<double> free(stages, 0);
+  for (int32_t left = tokens; left > 0;) {
+    const int32_t chunk = std::min(left, next_chunk(left));
+    left -= chunk;
+    double through = 0;
+    for (int s = 0; s < stages; ++s) {
+      const double speed = s + 1 == stages ? 1 + slack : 1;
+      through = free[s] = std::max(free[s], through) + (chunk + weight_rows) / speed;
+    }
+  }
+  return free.back();
 }
 
-TEST(PacingTest, NoOtherChunkIsThroughSooner) {
-  for (const int stages : {2, 4}) {
+TEST(PacingTest, NoEqualChunksAreThroughSooner) {
+  constexpr int32_t kTokens = 4000;
+  for (const int stages : {2, 3, 5}) {
     for (const double weight_rows : {2.0, 8.0, 40.0}) {
-      const int64_t tokens = 4000;
-      const int32_t chunk = PromptChunk(stages, weight_rows, tokens);
-      ASSERT_GT(chunk, kMinPromptChunk);
-      const double rows = RowsUntilThrough(stages, weight_rows, tokens, chunk);
-      for (const int32_t other : {kMinPromptChunk, chunk * 9 / 10, chunk * 11 / 10, 1000}) {
-        EXPECT_LT(rows, RowsUntilThrough(stages, weight_rows, tokens, other));
+      for (const double slack : {0.0, 0.03, 0.1, 0.5}) {
+        SCOPED_TRACE(absl::StrCat(stages, " stages, ", weight_rows, " rows, slack ", slack));
+        const double rows =
+            RowsUntilThrough(stages, weight_rows, slack, kTokens, [&](int32_t left) {
+              return PromptChunk(stages, weight_rows, slack, {kTokens, left});
+            });
+        double best = RowsUntilThrough(stages, weight_rows, slack, kTokens,
+                                       [](int32_t) { return kMinPromptChunk; });
+        for (int32_t other = kMinPromptChunk + 1; other <= kMaxPromptChunk; ++other) {
+          best = std::min(best, RowsUntilThrough(stages, weight_rows, slack, kTokens,
+                                                 [&](int32_t) { return other; }));
+        }
+        EXPECT_LE(rows, best * 1.015);
+        if (stages == 2 && slack > 0 && slack < 0.5) {
+          EXPECT_LT(rows, best);
+        }
       }
     }
   }
-  EXPECT_EQ(PromptChunk(1, 8, 4000), kMaxPromptChunk);
+  EXPECT_EQ(PromptChunk(1, 8, 0, {4000, 4000}), kMaxPromptChunk);
 }
 
 TEST(PacingTest, NobodyWaitsLongForAStep) {
-  const int32_t rows = Pacing(1, 0, kMost).Choose(Measured(1, 8, 5), 0, 4000).step_rows;
+  const int32_t rows = Pacing(1, 0, 0, kMost).Choose(Measured(1, 8, 5), 0, {4000, 4000}).step_rows;
   EXPECT_LE(8 + 5 * rows, kLongestPromptStepMs);
   EXPECT_GT(rows, kMinPromptChunk);
 }
@@ -130,12 +156,12 @@ TEST(PacingTest, NobodyWaitsLongForAStep) {
 TEST(PacingTest, AnswersKeepTheirPaceBesideAPrompt) {
   for (const int stages : {1, 2, 8}) {
     const StepTimes times = Measured(stages, 10, 1);
-    const Pacing pacing(stages, 0, kMost);
+    const Pacing pacing(stages, 0, 0, kMost);
     for (const int32_t answers : {1, 8, 64}) {
-      const Pace alone = pacing.Choose(times, answers, 0);
+      const Pace alone = pacing.Choose(times, answers, {0, 0});
       const double before = std::max(times.RoundTrip(alone.group_rows),
                                      alone.decode_groups * times.SlowestStage(alone.group_rows));
-      const Pace pace = pacing.Choose(times, answers, 2000);
+      const Pace pace = pacing.Choose(times, answers, {2000, 2000});
       const double after = pace.steps_in_flight * times.SlowestStage(pace.step_rows);
       EXPECT_LE(after, before * 2) << stages << " stages, " << answers << " answers";
       EXPECT_GT(pace.step_rows, pace.group_rows);
@@ -145,8 +171,8 @@ TEST(PacingTest, AnswersKeepTheirPaceBesideAPrompt) {
 
 TEST(PacingTest, TheChunkThatWasAskedForIsUsed) {
   const StepTimes times = Measured(2, 8, 1);
-  EXPECT_EQ(Pacing(2, 7, kMost).Choose(times, 0, 512).step_rows, 7);
-  EXPECT_LE(Pacing(2, 7, kMost).Choose(times, 4, 512).step_rows, 2 + 7);
+  EXPECT_EQ(Pacing(2, 7, 0, kMost).Choose(times, 0, {512, 512}).step_rows, 7);
+  EXPECT_LE(Pacing(2, 7, 0, kMost).Choose(times, 4, {512, 512}).step_rows, 2 + 7);
 }
 
 }  // namespace

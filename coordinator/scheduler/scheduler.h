@@ -48,6 +48,7 @@ struct SchedulerOptions {
   int32_t vocabulary_size = 0;       // bounds token ids
   int32_t prompt_chunk = 0;          // most prompt rows in one step; 0: chosen by what steps take
   double weight_rows = kWeightRows;  // of the model: see StepTimes
+  double prompt_slack = 0;           // of the plan: see PromptChunk
   int queue_limit = kDefaultQueueLimit;
   int most_steps_in_flight = kDefaultStepsInFlight;  // as many as needed, up to this
   // Called with every step that came back, from the scheduler's thread, before sinks hear of it;

@@ -42,6 +42,7 @@ struct Sequence {
   const Request& request;
   std::vector<int32_t> tokens;        // prompt and answer
   int32_t fed = 0;                    // tokens that have been submitted, the first ones
+  int32_t fed_from = 0;               // of them, the first that was not found in the cache
   int32_t score_from;                 // first row whose score has not come yet; -1: none is wanted
   bool answering = false;             // each step feeds the last token and gives the next
   int32_t steps_in_flight = 0;        // that have a span of it

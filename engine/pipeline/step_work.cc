@@ -115,4 +115,20 @@ double WeightRows(const ModelSpec& spec, const NumericOptions& numeric) {
   return weights_per_row > 0 ? kRowsPerByte * work.read_bytes / weights_per_row : 0;
 }
 
+double PromptSlack(const ModelSpec& spec, const PipelinePlan& plan) {
+  const auto row_operations = [&](const PlannedStage& stage) {
+    WorkCounter counter(ActivationMode::kF32);
+    for (int i = stage.role.layers.begin; i < stage.role.layers.end; ++i) {
+      LayerSpec layer = spec.layers[i];
+      AddLayer(spec, i + 1 == spec.layer_count ? TakeKeysAndValues(layer) : layer, 1, counter);
+    }
+    return counter.work().f32_operations;
+  };
+  double most = 0;
+  for (size_t i = 0; i + 1 < plan.stages.size(); ++i) {
+    most = std::max(most, row_operations(plan.stages[i]));
+  }
+  return std::max(0.0, most / row_operations(plan.stages.back()) - 1);
+}
+
 }  // namespace baton

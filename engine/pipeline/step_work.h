@@ -7,6 +7,7 @@
 
 #include "engine/model/model_spec.h"
 #include "engine/pipeline/local_stage.h"
+#include "engine/pipeline/plan.h"
 
 namespace baton {
 
@@ -38,6 +39,11 @@ StepWork CountStepWork(const ModelSpec& spec, const NumericOptions& numeric,
 // as long as r + WeightRows() rows of a very long one. By the bytes per weight that a row meets,
 // so that weights of experts, which few rows meet, count for more.
 double WeightRows(const ModelSpec& spec, const NumericOptions& numeric);
+
+// How much less a prompt's rows have to do in the last stage than in the one before it that has
+// most, as a part of what the last one does: the model's last layer makes K and V of them alone. 0
+// where it is not less, and of a single stage.
+double PromptSlack(const ModelSpec& spec, const PipelinePlan& plan);
 
 }  // namespace baton
 

@@ -64,6 +64,22 @@ TEST(StepWorkTest, HeavierWeightsAreWorthMoreRows) {
   EXPECT_LT(heavy, 16);
 }
 
+TEST(StepWorkTest, TheLastStageOfAPromptHasSlack) {
+  ModelOptions options;
+  options.layer_count = 5;
+  const ModelSpec spec = MakeSpec(options);
+  const auto slack = [&](const char* ranges, int stages) {
+    const absl::StatusOr<PipelinePlan> plan = PlanFromRanges(CountModelBytes(spec), ranges, stages);
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    return PromptSlack(spec, *plan);
+  };
+  const double last = kKeyValueWeights / (kAttentionWeights + kFeedForwardWeights);
+  EXPECT_DOUBLE_EQ(slack("0-2,3-4", 2), 3 / (1 + last) - 1);
+  EXPECT_DOUBLE_EQ(slack("0,1-2,3-4", 3), 2 / (1 + last) - 1);
+  EXPECT_EQ(slack("0-1,2-4", 2), 0);
+  EXPECT_EQ(slack("0-4", 1), 0);
+}
+
 TEST(StepWorkTest, FloatsWhereNothingIsRounded) {
   ModelOptions options;
   options.type = TensorType::kQ8_0;
