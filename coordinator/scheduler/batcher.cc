@@ -278,7 +278,9 @@ std::vector<int32_t> Batcher::DraftFor(Sequence& sequence, const Pace& pace, int
 }
 
 void Batcher::TakePrompts(const Pace& pace, StepRoom& room) {
-  int32_t rows_left = std::max(pace.step_rows - room.rows(), kMinPromptRows);
+  const double share = std::max<double>(pace.step_rows - room.rows(), kMinPromptRows) + owed_rows_;
+  int32_t rows_left = static_cast<int32_t>(share);
+  owed_rows_ = share - rows_left;
   if (options_.prompt_chunk > 0) rows_left = std::min(rows_left, options_.prompt_chunk);
   for (Sequence* sequence : PromptsInOrder()) {
     if (rows_left == 0) break;

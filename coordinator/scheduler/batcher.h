@@ -138,6 +138,7 @@ class Batcher {
   std::deque<InFlightStep> in_flight_;       // oldest first
   InFlightStep next_;                        // that is being composed
   bool prompt_step_sent_ = false;            // one without answers, since a step came back
+  double owed_rows_ = 0;                     // part of a row that prompts have not had
   Pace pace_;
   int32_t paced_answers_ = 0;  // that pace_ was chosen for
   uint64_t pace_until_ = 0;    // step before which it holds, while answers are as many

@@ -65,15 +65,13 @@ int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
 Pace Pacing::Choose(const StepTimes& times, int32_t answers, const PromptTokens& prompts) const {
   Pace pace;
   if (answers == 0) {
-    pace.step_rows =
-        times.RowsWithin(kLongestPromptStepMs,
-                         PromptChunk(stage_count_, times.weight_rows(), prompt_slack_, prompts));
-    if (prompt_chunk_ > 0) pace.step_rows = prompt_chunk_;
+    const int32_t chunk = PromptChunk(stage_count_, times.weight_rows(), prompt_slack_, prompts);
+    int32_t rows = static_cast<int32_t>(times.RowsWithin(kLongestPromptStepMs, chunk));
+    if (prompt_chunk_ > 0) rows = prompt_chunk_;
+    pace.step_rows = rows;
     // One more than is computed, so that the next one is there when a stage has finished.
     pace.steps_in_flight =
-        std::max(stage_count_, StepsToCover(times.RoundTrip(pace.step_rows),
-                                            times.SlowestStage(pace.step_rows))) +
-        1;
+        std::max(stage_count_, StepsToCover(times.RoundTrip(rows), times.SlowestStage(rows))) + 1;
     pace.steps_in_flight = std::min(pace.steps_in_flight, most_in_flight_);
     return pace;
   }
@@ -83,10 +81,10 @@ Pace Pacing::Choose(const StepTimes& times, int32_t answers, const PromptTokens&
   pace.steps_in_flight =
       std::max(pace.decode_groups, StepsToCover(token_ms, times.SlowestStage(pace.group_rows)));
   const double step_ms = kSlowdownForPrompts * token_ms / pace.steps_in_flight;
-  const int32_t rows = step_ms > 0 ? times.RowsWithin(step_ms, kMaxBatchRows) : kMinPromptChunk;
-  pace.step_rows = std::max(rows, pace.group_rows + kMinPromptRows);
+  const double rows = step_ms > 0 ? times.RowsWithin(step_ms, kMaxBatchRows) : kMinPromptChunk;
+  pace.step_rows = std::max<double>(rows, pace.group_rows + kMinPromptRows);
   if (prompt_chunk_ > 0) {
-    pace.step_rows = std::min(pace.step_rows, pace.group_rows + prompt_chunk_);
+    pace.step_rows = std::min<double>(pace.step_rows, pace.group_rows + prompt_chunk_);
   }
   return pace;
 }

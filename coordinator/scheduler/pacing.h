@@ -10,7 +10,7 @@ namespace baton {
 
 // While answers run, prompts may slow them down to this many times what a token takes without: a
 // stream's pace is what people see. The rest of the time is the prompts'.
-inline constexpr double kSlowdownForPrompts = 1.5;
+inline constexpr double kSlowdownForPrompts = 1.6;
 // Rows that prompts get in a step even where that slows answers down more: they must get on.
 inline constexpr int32_t kMinPromptRows = 2;
 // Prompt rows in a step. Beyond the upper bound kernels gain nothing from more; below the lower one
@@ -35,7 +35,8 @@ struct Pace {
   int decode_groups = 1;    // steps with rows of running answers that go round at once
   int32_t group_rows = 1;   // answers in each, at most
   int steps_in_flight = 1;  // at most, of all kinds
-  int32_t step_rows = 1;    // of a step that has prompt rows, at most, with all its rows
+  double step_rows = 1;     // of a step that has prompt rows, at most, with all its rows; where
+                            // answers run, on average over steps
 };
 
 // A pure function of what was measured and what there is to do.

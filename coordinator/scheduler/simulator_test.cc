@@ -1,8 +1,10 @@
 #include "coordinator/scheduler/simulator.h"
 
 #include <algorithm>
+#include <numeric>
 #include <random>
 
+#include "coordinator/scheduler/pacing.h"
 #include "gtest/gtest.h"
 
 namespace baton {
@@ -145,6 +147,19 @@ TEST(SimulatorTest, ALongPromptSlowsRunningAnswersByABoundedPart) {
     const double most = stages == 1 ? 2.7 : 2.5;
     EXPECT_LE(first_token_ms - arrives_ms, most * (alone.answers[1].token_ms[0] - 1e5)) << stages;
   }
+}
+
+// Of rows that take long, a prompt's share of a step is no whole number: steps take turns.
+TEST(SimulatorTest, APromptHasItsShareOnAverage) {
+  const Simulation simulation = Simulate(PipelineOf(1, {30, 9}), {{0, 16, 300}, {4000, 300, 1}});
+  const SimulatedAnswer& answer = simulation.answers[0];
+  const double before = Percentile(TokenGaps(answer, 1000, 4000), 0.5);
+  const std::vector<double> during =
+      TokenGaps(answer, 4500, simulation.answers[1].token_ms[0] - 100);
+  ASSERT_GT(during.size(), 30u);
+  const double mean =
+      std::accumulate(during.begin(), during.end(), 0.0) / static_cast<double>(during.size());
+  EXPECT_NEAR(mean / before, kSlowdownForPrompts, 0.03);
 }
 
 TEST(SimulatorTest, EqualStreamsGetEqualShares) {

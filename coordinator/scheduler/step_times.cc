@@ -9,6 +9,9 @@ namespace {
 // Of a new measurement in the average: old ones are forgotten within a few dozen steps, one
 // disturbed step changes little.
 constexpr double kWeightOfNew = 0.15;
+// Of the average, that a new measurement counts to differ from it at most: a step may be disturbed
+// for many times as long as it takes.
+constexpr double kMostNews = 0.25;
 // Of the last so many lone steps the fastest shows the way; the others were disturbed.
 constexpr size_t kLatencies = 16;
 
@@ -30,14 +33,22 @@ void StepTimes::Add(int32_t rows, const std::vector<StageTiming>& stages, double
   latency_ms_ = *std::min_element(latencies_.begin(), latencies_.end());
 }
 
+int StepTimes::BucketOf(int32_t rows) {
+  if (rows < kExactRows) return rows;
+  const int doublings = std::bit_width(static_cast<uint32_t>(rows / kExactRows)) - 1;
+  const int quarter = rows / (kExactRows / 4 << doublings) - 4;
+  return kExactRows + 4 * doublings + quarter;
+}
+
 void StepTimes::AddTo(Curve& curve, int32_t rows, double ms) {
-  Average& average = curve[std::bit_width(static_cast<uint32_t>(rows)) - 1];
+  Average& average = curve[BucketOf(rows)];
   if (average.rows == 0) {
     average = {static_cast<double>(rows), ms};
     return;
   }
   average.rows += (rows - average.rows) * kWeightOfNew;
-  average.ms += (ms - average.ms) * kWeightOfNew;
+  const double most = average.ms * kMostNews;
+  average.ms += std::clamp(ms - average.ms, -most, most) * kWeightOfNew;
 }
 
 // Linear between what is measured; beyond it, in the proportion of weight_rows_. No step takes
@@ -68,13 +79,15 @@ double StepTimes::At(const Curve& curve, double rows) const {
   return halves_are_known ? std::min(ms, 2 * At(curve, rows / 2)) : ms;
 }
 
-int32_t StepTimes::RowsWithin(double ms, int32_t limit) const {
+double StepTimes::RowsWithin(double ms, int32_t limit) const {
   int32_t most = 1;
   for (int32_t step = std::bit_floor(static_cast<uint32_t>(std::max(limit, 1))); step > 0;
        step /= 2) {
     if (most + step <= limit && SlowestStage(most + step) <= ms) most += step;
   }
-  return most;
+  const double most_ms = SlowestStage(most), more_ms = SlowestStage(most + 1);
+  if (most == limit || ms <= most_ms || more_ms <= most_ms) return most;
+  return most + (ms - most_ms) / (more_ms - most_ms);
 }
 
 }  // namespace baton

@@ -36,12 +36,15 @@ class StepTimes {
   double RoundTrip(int32_t rows) const { return AllStages(rows) + latency_ms_; }
 
   // The most rows, up to `limit`, that keep the slowest stage busy for at most `ms`; at least 1.
-  int32_t RowsWithin(double ms, int32_t limit) const;
+  // Where that is between two numbers of rows, so is the result.
+  double RowsWithin(double ms, int32_t limit) const;
 
  private:
-  // Bucket i has steps of [2^i, 2^(i+1)) rows.
-  static constexpr int kBuckets = 14;
-  static_assert(kMaxBatchRows < 1 << kBuckets);
+  // A bucket for each number of rows below kExactRows, so that answers alone and answers with a few
+  // prompt rows are told apart; four for each doubling from there on.
+  static constexpr int32_t kExactRows = 32;
+  static constexpr int kBuckets = kExactRows + 4 * 9;
+  static_assert(kMaxBatchRows < kExactRows << 9);
   // Moving averages of the steps of a bucket.
   struct Average {
     double rows = 0;  // 0: none yet
@@ -49,6 +52,7 @@ class StepTimes {
   };
   using Curve = std::array<Average, kBuckets>;
 
+  static int BucketOf(int32_t rows);
   static void AddTo(Curve& curve, int32_t rows, double ms);
   double At(const Curve& curve, double rows) const;
 

@@ -1,0 +1,71 @@
+#include "coordinator/scheduler/step_times.h"
+
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+// Of two stages, the second the slower one.
+std::vector<StageTiming> Stages(double ms) {
+  std::vector<StageTiming> stages(2);
+  stages[0].compute_ms = ms / 2;
+  stages[1].compute_ms = ms;
+  return stages;
+}
+
+void AddSteps(StepTimes& times, int32_t rows, double ms) {
+  for (int i = 0; i < 100; ++i) times.Add(rows, Stages(ms), 2 * ms, /*alone=*/false);
+}
+
+TEST(StepTimesTest, BeforeAnythingIsMeasuredStepsTakeNoTime) {
+  const StepTimes times(/*serial=*/false);
+  EXPECT_EQ(times.SlowestStage(8), 0);
+  EXPECT_EQ(times.RowsWithin(1, 100), 100);
+}
+
+TEST(StepTimesTest, OneMeasurementIsStretchedByWhatWeightsCost) {
+  StepTimes times(/*serial=*/false, /*weight_rows=*/4);
+  AddSteps(times, 4, 16);
+  EXPECT_DOUBLE_EQ(times.SlowestStage(12), 32);
+  EXPECT_DOUBLE_EQ(times.AllStages(12), 48);
+}
+
+TEST(StepTimesTest, AnswersAloneAreToldApartFromThoseBesideAPrompt) {
+  StepTimes times(/*serial=*/false);
+  AddSteps(times, 4, 14);
+  AddSteps(times, 7, 26);
+  EXPECT_DOUBLE_EQ(times.SlowestStage(4), 14);
+  EXPECT_DOUBLE_EQ(times.SlowestStage(7), 26);
+  EXPECT_DOUBLE_EQ(times.RowsWithin(22, 100), 6);
+  EXPECT_DOUBLE_EQ(times.RowsWithin(20, 100), 5.5);
+}
+
+TEST(StepTimesTest, ADisturbedStepChangesLittle) {
+  StepTimes times(/*serial=*/false);
+  AddSteps(times, 4, 14);
+  times.Add(4, Stages(1000), 2000, /*alone=*/false);
+  EXPECT_LT(times.SlowestStage(4), 15);
+  AddSteps(times, 4, 30);
+  EXPECT_NEAR(times.SlowestStage(4), 30, 0.1);
+}
+
+TEST(StepTimesTest, EveryNumberOfRowsHasItsPlace) {
+  for (int32_t rows = 1; rows <= kMaxBatchRows; ++rows) {
+    StepTimes times(/*serial=*/false);
+    times.Add(rows, Stages(5), 10, /*alone=*/false);
+    ASSERT_DOUBLE_EQ(times.SlowestStage(rows), 5) << rows;
+  }
+}
+
+TEST(StepTimesTest, AWayIsAsLongAsTheFastestLoneStepShows) {
+  StepTimes times(/*serial=*/false);
+  times.Add(1, Stages(10), 17, /*alone=*/true);
+  times.Add(1, Stages(10), 40, /*alone=*/true);
+  times.Add(1, Stages(10), 15.5, /*alone=*/false);
+  EXPECT_DOUBLE_EQ(times.RoundTrip(1), 17);
+}
+
+}  // namespace
+}  // namespace baton
