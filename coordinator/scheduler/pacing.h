@@ -10,7 +10,7 @@ namespace baton {
 
 // While answers run, prompts may slow them down to this many times what a token takes without: a
 // stream's pace is what people see. The rest of the time is the prompts'.
-inline constexpr double kSlowdownForPrompts = 1.6;
+inline constexpr double kSlowdownForPrompts = 1.5;
 // Rows that prompts get in a step even where that slows answers down more: they must get on.
 inline constexpr int32_t kMinPromptRows = 2;
 // Prompt rows in a step. Beyond the upper bound kernels gain nothing from more; below the lower one
