@@ -27,8 +27,8 @@ struct PipelinePlan {
 // and head counted; exact (dynamic programming), the earliest cuts among equals. Bytes, because a
 // model is split where one memory is too small for it. By time the stage with the head would have
 // fewer layers (of a model of 1.1 billion parameters one less of 11: 2 to 5% more for many answers
-// at once, 12% less for prompts), but where the embedding is large the other stage would hold most of
-// the file. InvalidArgument when there are more stages than layers.
+// at once, 12% less for prompts), but where the embedding is large the other stage would hold most
+// of the file. InvalidArgument when there are more stages than layers.
 absl::StatusOr<PipelinePlan> PlanByBytes(const ModelBytes& bytes, int stage_count);
 
 // From ranges given by hand, "0-11,12-21": inclusive, in order, covering each layer once.
