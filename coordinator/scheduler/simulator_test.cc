@@ -151,7 +151,7 @@ TEST(SimulatorTest, ALongPromptSlowsRunningAnswersByABoundedPart) {
 
 // Of rows that take long, a prompt's share of a step is no whole number: steps take turns.
 TEST(SimulatorTest, APromptHasItsShareOnAverage) {
-  const Simulation simulation = Simulate(PipelineOf(1, {30, 9}), {{0, 16, 300}, {4000, 300, 1}});
+  const Simulation simulation = Simulate(PipelineOf(1, {30, 10}), {{0, 16, 300}, {4000, 300, 1}});
   const SimulatedAnswer& answer = simulation.answers[0];
   const double before = Percentile(TokenGaps(answer, 1000, 4000), 0.5);
   const std::vector<double> during =

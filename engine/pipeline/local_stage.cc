@@ -315,8 +315,8 @@ void LocalStage::FailSpans(const StepRows& step, std::vector<float>& hidden,
   }
 }
 
-// Before the model's last layer, which makes nothing but K and V of rows whose logits nobody asked
-// for: stores these, and keeps the other rows. Most rows of a prompt save a layer so.
+// Before the last layer of the stage with the head, which makes nothing but K and V of rows whose
+// logits nobody asked for: stores these, and keeps the other rows. Most of a prompt saves a layer.
 absl::Status LocalStage::DropRows(const std::vector<OutputSpec>& outputs, StepRows& step,
                                   std::vector<float>& hidden, std::vector<absl::Status>& statuses) {
   int64_t kept = 0;
@@ -325,8 +325,8 @@ absl::Status LocalStage::DropRows(const std::vector<OutputSpec>& outputs, StepRo
   }
   if (kept == step.row_count) return absl::OkStatus();
   const size_t last = layers_.size() - 1;
-  runner_.StoreKeysAndValues(spec_.layers.back(), layers_[last], kv_pool_->place(last),
-                             hidden.data());
+  runner_.StoreKeysAndValues(spec_.layers[options_.role.layers.end - 1], layers_[last],
+                             kv_pool_->place(last), hidden.data());
   FailSpans(step, hidden, statuses);
   step.row_count = 0;
   for (size_t i = 0; i < outputs.size(); ++i) {

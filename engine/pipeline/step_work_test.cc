@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/gguf/gguf_file.h"
+#include "engine/pipeline/plan.h"
 #include "engine/testing/model_maker.h"
 #include "gtest/gtest.h"
 
