@@ -39,6 +39,8 @@ inline constexpr int64_t kMaxOutputIdsPerStep = 1 << 20;
 inline constexpr size_t kMaxHeaderBytes = size_t{16} << 20;
 // Bytes of a frame's payload: 4,096 rows of 8,192 floats, or the logits of 128 spans of 262,144.
 inline constexpr size_t kMaxPayloadBytes = size_t{128} << 20;
+// Logits of a row that a stage may compute for another: those of kMaxHeadRows rows fit a payload.
+inline constexpr int kMaxSharedLogits = 1 << 20;
 // Bytes of any message, as gRPC is told: its own default of 4 MiB is 256 rows of 4,096 floats.
 inline constexpr size_t kMaxMessageBytes = 4 + kMaxHeaderBytes + kMaxPayloadBytes;
 

@@ -61,15 +61,17 @@ void TimingsToWire(const std::vector<StageTiming>& stages,
   }
 }
 
+absl::Status CheckInterval(double ms) {
+  if (ms >= 0 && ms <= kMaxIntervalMs) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("a stage's time is ", ms, " ms, expected 0 to ", kMaxIntervalMs));
+}
+
 absl::StatusOr<std::vector<StageTiming>> TimingsFromWire(
     const google::protobuf::RepeatedField<double>& wire, int expected) {
   const int count = expected * kIntervalsPerStage;
   RETURN_IF_ERROR(CheckRange("stage timings", wire.size(), count, count));
-  for (const double ms : wire) {
-    if (ms >= 0 && ms <= kMaxIntervalMs) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat("a stage's time is ", ms, " ms, expected 0 to ", kMaxIntervalMs));
-  }
+  for (const double ms : wire) RETURN_IF_ERROR(CheckInterval(ms));
   std::vector<StageTiming> stages(expected);
   for (int i = 0; i < expected; ++i) {
     const double* ms = wire.data() + i * kIntervalsPerStage;
@@ -405,6 +407,43 @@ absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const Stage
   }
   RETURN_IF_ERROR(CheckRange("logits left in the payload", left, 0, 0));
   return reply;
+}
+
+static_assert(kMaxSharedLogits * kMaxHeadRows * sizeof(float) <= kMaxPayloadBytes);
+
+grpc::ByteBuffer EncodeHeadRows(std::vector<float> rows, int64_t count) {
+  wire::HeadRows header;
+  header.set_count(static_cast<uint32_t>(count));
+  return EncodeFrame(header, std::move(rows));
+}
+
+absl::StatusOr<HeadRows> DecodeHeadRows(const grpc::ByteBuffer& frame, const StageConfig& stage) {
+  wire::HeadRows header;
+  HeadRows rows;
+  RETURN_IF_ERROR(DecodeFrame(frame, &header, &rows.rows));
+  RETURN_IF_ERROR(CheckRange("rows of the head", header.count(), 1, kMaxHeadRows));
+  rows.count = header.count();
+  const int64_t floats = rows.count * stage.width;
+  RETURN_IF_ERROR(CheckRange("floats of the head's rows", rows.rows.size(), floats, floats));
+  return rows;
+}
+
+grpc::ByteBuffer EncodeHeadLogits(HeadLogits logits) {
+  wire::HeadLogits header;
+  header.set_compute_ms(logits.compute_ms);
+  return EncodeFrame(header, std::move(logits.logits));
+}
+
+absl::StatusOr<HeadLogits> DecodeHeadLogits(const grpc::ByteBuffer& frame, const StageConfig& stage,
+                                            int64_t asked_rows) {
+  wire::HeadLogits header;
+  HeadLogits logits;
+  RETURN_IF_ERROR(DecodeFrame(frame, &header, &logits.logits));
+  RETURN_IF_ERROR(CheckInterval(header.compute_ms()));
+  logits.compute_ms = header.compute_ms();
+  const int64_t floats = asked_rows * stage.role.shared_logits;
+  RETURN_IF_ERROR(CheckRange("shared logits", logits.logits.size(), floats, floats));
+  return logits;
 }
 
 grpc::ByteBuffer EncodeCredits(uint32_t steps) {

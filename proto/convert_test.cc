@@ -335,6 +335,57 @@ TEST(CreditsTest, AtMostAWindowComesAtOnce) {
             "credits is 257, expected 0 to 256");
 }
 
+StageConfig SharingStage() {
+  StageConfig stage = SomeStage(1);
+  stage.role.shared_logits = 3;
+  return stage;
+}
+
+TEST(HeadTest, RowsAndLogitsArriveAsTheyWereSent) {
+  const std::vector<float> rows = {1, 2, 3, 4, 5, 6, 7, 8};
+  const auto got = DecodeHeadRows(EncodeHeadRows(rows, 2), SharingStage());
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->count, 2);
+  EXPECT_EQ(got->rows, rows);
+  const std::vector<float> logits = {1, 2, 3, 4, 5, 6};
+  const auto back = DecodeHeadLogits(EncodeHeadLogits({0.5, logits}), SharingStage(), 2);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->compute_ms, 0.5);
+  EXPECT_EQ(back->logits, logits);
+}
+
+TEST(HeadTest, EveryNumberHasABound) {
+  const auto rows_error = [](int64_t floats, int64_t count) {
+    const grpc::ByteBuffer frame = EncodeHeadRows(std::vector<float>(floats), count);
+    return std::string(DecodeHeadRows(frame, SharingStage()).status().message());
+  };
+  EXPECT_EQ(rows_error(8, 0), "rows of the head is 0, expected 1 to 32");
+  EXPECT_EQ(rows_error(33 * 4, 33), "rows of the head is 33, expected 1 to 32");
+  EXPECT_EQ(rows_error(7, 2), "floats of the head's rows is 7, expected 8 to 8");
+  const auto logits_error = [](double ms, int64_t floats) {
+    const grpc::ByteBuffer frame = EncodeHeadLogits({ms, std::vector<float>(floats)});
+    return std::string(DecodeHeadLogits(frame, SharingStage(), 2).status().message());
+  };
+  EXPECT_EQ(logits_error(0, 7), "shared logits is 7, expected 6 to 6");
+  EXPECT_THAT(logits_error(-1, 6), HasSubstr("a stage's time is -1 ms"));
+  EXPECT_THAT(logits_error(std::nan(""), 6), HasSubstr("a stage's time is nan ms"));
+}
+
+TEST_F(Garbled, HeadRowsAndLogits) {
+  const std::string rows = Bytes(EncodeHeadRows(std::vector<float>(8), 2));
+  const std::string logits = Bytes(EncodeHeadLogits({0.5, std::vector<float>(6)}));
+  for (int i = 0; i < kGarbledFrames; ++i) {
+    const auto got = DecodeHeadRows(Frame(Garble(rows)), SharingStage());
+    if (got.ok()) {
+      EXPECT_EQ(static_cast<int64_t>(got->rows.size()), got->count * 4);
+    }
+    const auto back = DecodeHeadLogits(Frame(Garble(logits)), SharingStage(), 2);
+    if (back.ok()) {
+      EXPECT_EQ(back->logits.size(), 6u);
+    }
+  }
+}
+
 TEST_F(Garbled, Outputs) {
   const std::string bytes = Bytes(EncodeOutputs(SomeStepOutputs()));
   const StageConfig stage = SomeStage(2);

@@ -53,6 +53,8 @@ absl::Status CheckConfigureBounds(const wire::ConfigureRequest& request) {
   }
   RETURN_IF_ERROR(CheckRange("context length", request.context_length(), 1, kMaxPositions));
   RETURN_IF_ERROR(CheckRange("asked context", request.asked_context(), 0, kMaxPositions));
+  RETURN_IF_ERROR(CheckRange("shared logits", request.shared_logits(), 0,
+                             std::min<int64_t>(request.vocabulary_size() - 1, kMaxSharedLogits)));
   RETURN_IF_ERROR(CheckRange("window", request.window(), 1, kMaxWindow));
   RETURN_IF_ERROR(CheckName("KV type", request.kv_type()));
   RETURN_IF_ERROR(CheckName("activations", request.activations()));
@@ -73,7 +75,17 @@ absl::Status CheckPlace(const StageConfig& config) {
                      config.next_address.empty() ? "no next stage" : "a next stage",
                      "; expected the head at the last stage alone"));
   }
-  return absl::OkStatus();
+  const bool may_share = config.stage_count > 1 && config.stage_index + 2 >= config.stage_count;
+  if (config.role.shared_logits == 0 || may_share) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("stage ", config.stage_index, " of ",
+                                                 config.stage_count,
+                                                 " shares the head; expected "
+                                                 "the last two of at least two stages alone"));
+}
+
+// Of an edge between two stages: those into the last one know of a shared head.
+int32_t SharedLogitsInto(const StageConfig& config, int to_stage) {
+  return to_stage + 1 == config.stage_count ? config.role.shared_logits : 0;
 }
 
 absl::Status Differ(absl::string_view what, absl::string_view theirs, absl::string_view ours) {
@@ -106,6 +118,7 @@ wire::ConfigureRequest ToWire(const StageConfig& config) {
   request.set_asked_context(config.asked_context);
   request.set_window(config.window);
   request.set_next_address(config.next_address);
+  request.set_shared_logits(config.role.shared_logits);
   return request;
 }
 
@@ -122,6 +135,7 @@ absl::StatusOr<StageConfig> FromWire(const wire::ConfigureRequest& request, cons
   config.role.layers.end = request.end_layer();
   config.role.embedding = request.embedding();
   config.role.head = request.head();
+  config.role.shared_logits = request.shared_logits();
   config.layer_count = request.layer_count();
   config.width = request.width();
   config.vocabulary_size = request.vocabulary_size();
@@ -169,6 +183,7 @@ wire::EdgeHello MakeEdgeHello(const StageConfig& config, int to_stage) {
   hello.set_width(config.width);
   hello.set_kv_type(config.kv_type);
   hello.set_activations(config.activations);
+  hello.set_shared_logits(SharedLogitsInto(config, to_stage));
   return hello;
 }
 
@@ -189,7 +204,9 @@ absl::Status CheckEdgeHello(const StageConfig& config, const wire::EdgeHello& he
   RETURN_IF_ERROR(CheckName("KV type", hello.kv_type()));
   RETURN_IF_ERROR(CheckName("activations", hello.activations()));
   RETURN_IF_ERROR(Differ("KV type", hello.kv_type(), config.kv_type));
-  return Differ("activations", hello.activations(), config.activations);
+  RETURN_IF_ERROR(Differ("activations", hello.activations(), config.activations));
+  return Differ("shared logits", absl::StrCat(hello.shared_logits()),
+                absl::StrCat(SharedLogitsInto(config, config.stage_index)));
 }
 
 wire::StageStats ToWire(const StageStats& stats) {

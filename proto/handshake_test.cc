@@ -21,6 +21,7 @@ StageConfig SomeConfig() {
   config.stage_index = 1;
   config.stage_count = 3;
   config.role.layers = {4, 9};
+  config.role.shared_logits = 400;
   config.layer_count = 12;
   config.width = 576;
   config.vocabulary_size = 1000;
@@ -46,6 +47,7 @@ TEST(HandshakeTest, AConfigurationArrivesAsItWasSent) {
   EXPECT_EQ(got->role.layers.end, 9);
   EXPECT_FALSE(got->role.embedding);
   EXPECT_FALSE(got->role.head);
+  EXPECT_EQ(got->role.shared_logits, 400);
   EXPECT_EQ(got->layer_count, 12);
   EXPECT_EQ(got->width, 576);
   EXPECT_EQ(got->vocabulary_size, 1000);
@@ -84,6 +86,13 @@ TEST(HandshakeTest, EveryNumberHasABound) {
       {[](Request& r) { r.set_head(true); }, "has the head"},
       {[](Request& r) { r.set_stage_index(2); }, "stage 2 of 3 lacks the head"},
       {[](Request& r) { r.set_stage_index(0); }, "stage 0 lacks the embedding"},
+      {[](Request& r) { r.set_shared_logits(1000); }, "shared logits is 1000, expected 0 to 999"},
+      {[](Request& r) {
+         r.set_vocabulary_size(kMaxVocabulary);
+         r.set_shared_logits(kMaxSharedLogits + 1);
+       },
+       "shared logits is 1048577, expected 0 to 1048576"},
+      {[](Request& r) { r.set_stage_count(4); }, "stage 1 of 4 shares the head"},
   };
   for (const auto& [spoil, expected] : cases) {
     Request request = ToWire(SomeConfig());
@@ -111,6 +120,20 @@ TEST(HandshakeTest, EdgesOfOneChainMeet) {
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_EQ(std::string(status.message()),
             "the previous stage is of epoch 76, this stage of epoch 77");
+}
+
+TEST(HandshakeTest, TheLastTwoStagesAgreeOnWhatTheyShare) {
+  const StageConfig before = SomeConfig();
+  StageConfig last = SomeConfig();
+  last.stage_index = 2;
+  EXPECT_TRUE(CheckEdgeHello(last, MakeEdgeHello(before, 2)).ok());
+  last.role.shared_logits = 399;
+  EXPECT_EQ(std::string(CheckEdgeHello(last, MakeEdgeHello(before, 2)).message()),
+            "the previous stage has shared logits 400, this stage has 399");
+  StageConfig first = SomeConfig();
+  first.stage_index = 0;
+  first.role.shared_logits = 0;
+  EXPECT_TRUE(CheckEdgeHello(before, MakeEdgeHello(first, 1)).ok());
 }
 
 TEST(HandshakeTest, AFailureKeepsItsCodeAndCannotSpoilATerminal) {

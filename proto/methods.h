@@ -9,6 +9,7 @@ inline constexpr char kConfigureMethod[] = "/baton.wire.Worker/Configure";
 inline constexpr char kStatsMethod[] = "/baton.wire.Worker/Stats";
 inline constexpr char kChainMethod[] = "/baton.wire.Edges/Chain";
 inline constexpr char kResultsMethod[] = "/baton.wire.Edges/Results";
+inline constexpr char kHeadMethod[] = "/baton.wire.Edges/Head";
 
 }  // namespace baton
 

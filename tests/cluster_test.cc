@@ -58,6 +58,13 @@ PipelinePlan EvenPlan(int stages, int layers_each) {
   return plan;
 }
 
+// Has the last two stages share the head.
+constexpr int kShared = 30;
+void Share(PipelinePlan& plan) {
+  plan.stages.back().role.shared_logits = kShared;
+  plan.stages.rbegin()[1].role.shared_logits = kShared;
+}
+
 Batch SomeBatch(uint64_t step, std::vector<int32_t> tokens = {3, 1, 4}) {
   Batch batch;
   batch.step = step;
@@ -141,9 +148,13 @@ class Cluster {
     const int count = static_cast<int>(servers.size());
     options.kv_block_counts = {16};
     options.context_length = 100;
-    return RemotePipeline::Connect(Endpoints(), EvenPlan(count, 2), identity, SomeSpec(2 * count),
-                                   options, nullptr);
+    PipelinePlan plan = EvenPlan(count, 2);
+    if (shares_head) Share(plan);
+    return RemotePipeline::Connect(Endpoints(), plan, identity, SomeSpec(2 * count), options,
+                                   nullptr);
   }
+
+  bool shares_head = false;
 
   std::atomic<int> loads{0};
   std::atomic<int> alive{0};
@@ -200,6 +211,84 @@ TEST_P(Chains, GiveTheResultsOfOneStageInOrder) {
   ASSERT_TRUE(stats.ok()) << stats.status();
   EXPECT_EQ(stats->size(), static_cast<size_t>(GetParam()));
   EXPECT_EQ(stats->front().weight_bytes, 2000u);
+}
+
+// The fake head checks what comes from the other stage.
+TEST(SharedHeadTest, ChangesNoResult) {
+  for (const int length : {2, 3, 5}) {
+    std::atomic<int> asked{0};
+    Cluster cluster(length, {.on_shared_logits = [&](int64_t) { ++asked; }});
+    cluster.shares_head = true;
+    const auto pipeline = cluster.Connect();
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    constexpr int kSteps = 40;
+    std::thread submitter([&] {
+      for (int i = 0; i < kSteps; ++i) {
+        EXPECT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+      }
+    });
+    for (int i = 0; i < kSteps; ++i) {
+      const auto result = (*pipeline)->Next();
+      ASSERT_TRUE(result.ok()) << result.status();
+      ExpectEqual(result->outputs, Expected(SomeBatch(i), 2 * length));
+      for (const StageTiming& stage : result->stages) {
+        EXPECT_GE(stage.compute_ms, 0);
+        EXPECT_GE(stage.input_wait_ms, 0);
+      }
+    }
+    submitter.join();
+    EXPECT_EQ(asked, 2 * kSteps + 1);  // for each span, and for the probe
+  }
+}
+
+// The stage before the head's takes long for a step, and gives logits meanwhile.
+TEST(SharedHeadTest, DoesNotWaitForTheOtherStagesStep) {
+  std::atomic<bool> is_slow{false}, is_inside{false}, was_asked_inside{false};
+  Cluster cluster(2, {.compute_time = milliseconds(100),
+                      .on_forward =
+                          [&](const Batch& batch) {
+                            if (batch.hidden.empty()) is_inside = is_slow.load();
+                          },
+                      .on_shared_logits =
+                          [&](int64_t) {
+                            if (is_inside) was_asked_inside = true;
+                          }});
+  cluster.shares_head = true;
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  ASSERT_TRUE((*pipeline)->Submit(SomeBatch(0), SomeOutputs()).ok());
+  // Enters the first stage when the last one has begun with the other.
+  is_slow = true;
+  ASSERT_TRUE((*pipeline)->Submit(SomeBatch(1), SomeOutputs()).ok());
+  ASSERT_TRUE((*pipeline)->Submit(SomeBatch(2), SomeOutputs()).ok());
+  for (int i = 0; i < 3; ++i) {
+    const auto result = (*pipeline)->Next();
+    ASSERT_TRUE(result.ok()) << result.status();
+    ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
+  }
+  EXPECT_TRUE(was_asked_inside);
+}
+
+TEST(SharedHeadTest, NamesAWorkerThatVanishes) {
+  for (int gone = 0; gone < 3; ++gone) {
+    Cluster cluster(3, {.compute_time = milliseconds(3)});
+    cluster.shares_head = true;
+    const auto pipeline = cluster.Connect();
+    ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+    const std::string name = (*pipeline)->WorkerName(gone);
+    for (int i = 0; i < 30; ++i) {
+      ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+    }
+    std::thread killer([&] {
+      std::this_thread::sleep_for(milliseconds(20));
+      cluster.servers[gone].reset();
+    });
+    absl::Status status;
+    while (status.ok()) status = (*pipeline)->Next().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name));
+    killer.join();
+  }
 }
 
 TEST(ClusterTest, ReportsTheProgressOfEveryWorker) {
@@ -626,6 +715,88 @@ TEST_F(RawWorker, RefusesAnEdgeFromAnotherChain) {
   EXPECT_THAT(ChainRefusal(other), HasSubstr("KV type f32, this stage has f16"));
   EXPECT_THAT(ChainRefusal(config_, 3), HasSubstr("stage 3, this stage has 0"));
   EXPECT_EQ(ChainRefusal(config_), "accepted");
+}
+
+TEST_F(RawWorker, SharesNoHeadThatIsItsOwn) {
+  Lease();
+  const auto head = OpenEdge(kHeadMethod);
+  head->Write(EncodeFrame(MakeEdgeHello(config_, 0)));
+  grpc::ByteBuffer frame;
+  EXPECT_FALSE(head->Read(&frame));
+  EXPECT_EQ(head->Finish().error_message(), "stage 0 of 1 shares no head");
+}
+
+// The last of two stages that share the head; the test is the first, and the coordinator.
+class RawHead : public RawWorker {
+ protected:
+  void SetUp() override {
+    RawWorker::SetUp();
+    config_.stage_index = 1;
+    config_.stage_count = 2;
+    config_.role = {{1, 2}, false, true, kShared};
+    Lease();
+    head_ = OpenHead();
+    grpc::ByteBuffer frame;
+    ASSERT_TRUE(head_->Read(&frame));
+  }
+  ~RawHead() override {
+    if (head_ != nullptr) head_->Cancel();
+  }
+
+  std::shared_ptr<ClientFrameStream> OpenHead() {
+    auto head = OpenEdge(kHeadMethod);
+    head->Write(EncodeFrame(MakeEdgeHello(config_, 1)));
+    return head;
+  }
+
+  // Has the stage compute a step, and waits for its request.
+  void BeginStep() {
+    results_ = OpenEdge(kResultsMethod);
+    chain_ = OpenEdge(kChainMethod);
+    grpc::ByteBuffer frame;
+    results_->Write(EncodeFrame(MakeEdgeHello(config_, 1)));
+    ASSERT_TRUE(results_->Read(&frame));
+    chain_->Write(EncodeFrame(MakeEdgeHello(config_, 1)));
+    ASSERT_TRUE(chain_->Read(&frame));
+    SendOutputs(0);
+    ChainStep step;
+    step.batch = SomeBatch(0);
+    step.batch.epoch = config_.epoch;
+    step.batch.hidden.assign(4 * kWidth, 0.5f);
+    step.stages.resize(1);
+    chain_->Write(EncodeStep(std::move(step)));
+    ASSERT_TRUE(head_->Read(&frame));
+    EXPECT_EQ(DecodeHeadRows(frame, config_)->count, 1);
+  }
+
+  std::shared_ptr<ClientFrameStream> head_;
+};
+
+TEST_F(RawHead, IsSharedWithOneStageAlone) {
+  const auto second = OpenHead();
+  grpc::ByteBuffer frame;
+  EXPECT_FALSE(second->Read(&frame));
+  EXPECT_EQ(second->Finish().error_message(), "stage 1 was connected already");
+}
+
+TEST_F(RawHead, RefusesLogitsThatNobodyAskedFor) {
+  head_->Write(EncodeHeadLogits({.logits = std::vector<float>(kShared)}));
+  EXPECT_EQ(LeaseFailure(), "logits came that nobody asked for");
+}
+
+TEST_F(RawHead, RefusesTooFewLogits) {
+  BeginStep();
+  head_->Write(EncodeHeadLogits({.logits = std::vector<float>(kShared - 1)}));
+  EXPECT_EQ(LeaseFailure(), "shared logits is 29, expected 30 to 30");
+}
+
+TEST_F(RawHead, EndsWithTheStageThatItIsSharedWith) {
+  BeginStep();
+  head_->Cancel();
+  EXPECT_EQ(LeaseFailure(), "stage 1 lost the stage that shares the head, stage 0");
+  lease_context_.TryCancel();
+  grpc::ByteBuffer frame;
+  EXPECT_FALSE(results_->Read(&frame));  // no step has failed: it is computed again elsewhere
 }
 
 TEST_F(RawWorker, RefusesALeaseOfALowerEpoch) {

@@ -260,16 +260,67 @@ TEST_F(EquivalenceTest, ReplayedPositionsGiveTheSameBits) {
   ExpectSameBits(expected, last[0].logits, "replayed");
 }
 
-// Whether the stage has business with a tensor, by its name alone.
-bool IsOf(const StageRole& role, bool tied, const std::string& name) {
-  if (name == "token_embd.weight") return role.embedding || (role.head && tied);
-  if (name.starts_with("output")) return role.head;
-  if (!name.starts_with("blk.")) return true;
-  const int layer = std::stoi(name.substr(4));
-  return layer >= role.layers.begin && layer < role.layers.end;
+// Of so many rows at once that several requests for the other stage's part follow each other.
+TEST_F(EquivalenceTest, ASharedHead) {
+  constexpr int kRows = 90;
+  for (const bool tied : {false, true}) {
+    ModelOptions options;
+    options.layer_count = 3;
+    options.tied_output = tied;
+    options.type = TensorType::kQ4_0;
+    const std::string path = Make(options);
+    const int vocabulary = options.vocabulary_size;
+    const std::vector<int32_t> tokens = RandomTokens(kRows, vocabulary, 3);
+    const auto last_logits = [&](StageChain& chain, int rows) {
+      OutputSpec output = AskForLogits();
+      output.sampled_rows = rows;
+      const std::vector<int32_t> table = chain.TakeBlocks(kRows);
+      auto outputs = chain.Step({chain.MakeSpan(tokens, 0, kRows, table)}, {output});
+      chain.GiveBack(table);
+      return outputs[0].logits;
+    };
+    for (const ActivationMode mode : {ActivationMode::kInt8, ActivationMode::kF32}) {
+      ChainOptions chain_options;
+      chain_options.numeric.activations = mode;
+      StageChain alone(path, chain_options);
+      const std::vector<float> all = last_logits(alone, kRows);
+      chain_options.isa = BestIsa();
+      chain_options.thread_count = 2;
+      for (const int stage_count : {2, 3}) {
+        for (const int shared : {1, 40, vocabulary - 1}) {
+          chain_options.stage_count = stage_count;
+          chain_options.shared_logits = shared;
+          StageChain chain(path, chain_options);
+          for (const int rows : {1, 15, 17, kRows}) {
+            ExpectSameBits({all.end() - rows * vocabulary, all.end()}, last_logits(chain, rows),
+                           Describe(chain_options, kRows) + ", sharing " + std::to_string(shared));
+          }
+        }
+      }
+    }
+  }
 }
 
-// A copy of the file in which every tensor that is none of the stage's has all its bits set.
+// The rows of a tensor that the stage has business with, by its name alone.
+struct Rows {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+Rows RowsOf(const StageRole& role, bool tied, const TensorInfo& tensor) {
+  const Rows all = {0, tensor.row_count()}, none = {0, 0};
+  const std::string& name = tensor.name;
+  if (name == "token_embd.weight" && (role.embedding || !tied)) return role.embedding ? all : none;
+  if (name == "output.weight" || name == "token_embd.weight") {
+    const uint64_t shared = role.shared_logits;
+    return role.head ? Rows{shared, tensor.row_count()} : Rows{0, shared};
+  }
+  if (name.starts_with("output")) return role.head ? all : none;
+  if (!name.starts_with("blk.")) return all;
+  const int layer = std::stoi(name.substr(4));
+  return layer >= role.layers.begin && layer < role.layers.end ? all : none;
+}
+
+// A copy of the file in which every row that is none of the stage's has all its bits set.
 std::string Overwrite(const std::string& path, const StageRole& role, bool tied) {
   const std::string copy = path + "." + std::to_string(role.layers.begin);
   std::filesystem::copy_file(path, copy, std::filesystem::copy_options::overwrite_existing);
@@ -278,10 +329,14 @@ std::string Overwrite(const std::string& path, const StageRole& role, bool tied)
   std::fstream stream(copy, std::ios::binary | std::ios::in | std::ios::out);
   int overwritten = 0;
   for (const TensorInfo& tensor : file->tensors()) {
-    if (IsOf(role, tied, tensor.name)) continue;
-    stream.seekp(static_cast<std::streamoff>(tensor.offset));
-    stream << std::string(tensor.bytes, '\xff');
-    ++overwritten;
+    const uint64_t row_bytes = tensor.bytes / tensor.row_count();
+    const Rows own = RowsOf(role, tied, tensor);
+    for (const Rows& other : {Rows{0, own.begin}, Rows{own.end, tensor.row_count()}}) {
+      if (other.begin >= other.end) continue;
+      stream.seekp(static_cast<std::streamoff>(tensor.offset + other.begin * row_bytes));
+      stream << std::string((other.end - other.begin) * row_bytes, '\xff');
+      ++overwritten;
+    }
   }
   EXPECT_TRUE(stream.good());
   EXPECT_GT(overwritten, 0);
@@ -299,10 +354,13 @@ TEST_F(EquivalenceTest, AStageReadsOnlyItsOwnTensors) {
     const std::string path = Make(options);
     const std::vector<int32_t> tokens = RandomTokens(20, options.vocabulary_size, 3);
     const std::vector<float> expected = StageChain(path, ChainOptions()).Logits(tokens, kWhole);
-    ChainOptions split;
-    split.stage_count = 3;
-    split.path_of = [&](const StageRole& role) { return Overwrite(path, role, tied); };
-    ExpectSameBits(expected, StageChain(path, split).Logits(tokens, kWhole), "overwritten");
+    for (const int shared : {0, 100}) {
+      ChainOptions split;
+      split.stage_count = 3;
+      split.shared_logits = shared;
+      split.path_of = [&](const StageRole& role) { return Overwrite(path, role, tied); };
+      ExpectSameBits(expected, StageChain(path, split).Logits(tokens, kWhole), "overwritten");
+    }
   }
 }
 

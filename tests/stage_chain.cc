@@ -28,7 +28,14 @@ T OrDie(absl::StatusOr<T> value) {
 StageChain::StageChain(const std::string& path, const ChainOptions& options)
     : spec_(OrDie(ModelSpec::Read(OrDie(GgufFile::Read(path))))), groups_(CacheGroupsOf(spec_)) {
   std::vector<std::unique_ptr<Stage>> stages;
-  const PipelinePlan plan = OrDie(PlanByBytes(CountModelBytes(spec_), options.stage_count));
+  const ModelBytes bytes = CountModelBytes(spec_);
+  PipelinePlan plan = OrDie(PlanByBytes(bytes, options.stage_count));
+  if (options.shared_logits > 0) {
+    for (PlannedStage* stage : {&plan.stages.back(), &plan.stages.rbegin()[1]}) {
+      stage->role.shared_logits = options.shared_logits;
+      stage->weight_bytes = CountStageBytes(bytes, stage->role);
+    }
+  }
   for (const PlannedStage& planned : plan.stages) {
     LocalStageOptions stage;
     stage.role = planned.role;

@@ -23,6 +23,7 @@ struct ChainOptions {
   int thread_count = 1;
   Isa isa = Isa::kScalar;
   NumericOptions numeric = {};
+  int32_t shared_logits = 0;  // by the last two stages
   // The file that a stage reads, by its role: the same one by default.
   std::function<std::string(const StageRole& role)> path_of = nullptr;
 };

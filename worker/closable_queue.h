@@ -3,6 +3,7 @@
 #ifndef BATON_WORKER_CLOSABLE_QUEUE_H_
 #define BATON_WORKER_CLOSABLE_QUEUE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -32,6 +33,17 @@ class ClosableQueue {
     T item = std::move(items_.front());
     items_.pop_front();
     will_pop_ = !items_.empty();
+    return item;
+  }
+  // The first item of which `wanted(item)` is true, if there is one now.
+  template <typename Wanted>
+  std::optional<T> PopIf(const Wanted& wanted) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find_if(items_.begin(), items_.end(), wanted);
+    if (found == items_.end()) return std::nullopt;
+    T item = std::move(*found);
+    items_.erase(found);
+    will_pop_ = closed_ || !items_.empty();
     return item;
   }
   // Whether a Pop() would return at once. Takes no lock.

@@ -32,6 +32,18 @@ TEST(ClosableQueueTest, TellsWhetherAPopWouldWait) {
   EXPECT_TRUE(queue.WillPop());
 }
 
+TEST(ClosableQueueTest, GivesOneThatIsWantedOutOfTurn) {
+  ClosableQueue<int> queue;
+  for (const int item : {1, 2, 3, 4}) queue.Push(item);
+  const auto is_even = [](int item) { return item % 2 == 0; };
+  EXPECT_EQ(queue.PopIf(is_even), 2);
+  EXPECT_EQ(queue.PopIf(is_even), 4);
+  EXPECT_EQ(queue.PopIf(is_even), std::nullopt);
+  EXPECT_EQ(queue.Pop(), 1);
+  EXPECT_EQ(queue.PopIf([](int) { return true; }), 3);
+  EXPECT_FALSE(queue.WillPop());
+}
+
 TEST(ClosableQueueTest, CloseWakesWhoeverWaitsAndDropsWhatIsLeft) {
   ClosableQueue<int> waiting;
   std::thread consumer([&] { EXPECT_EQ(waiting.Pop(), std::nullopt); });

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
@@ -26,6 +27,7 @@ struct FakeStageOptions {
   int32_t refused_token = -1;  // a batch with this token fails as a whole
   int poison_layer = 0;        // both in the stage that has this layer
   std::function<void(const Batch&)> on_forward = nullptr;
+  std::function<void(int64_t count)> on_shared_logits = nullptr;
 };
 
 class FakeStage : public Stage {
@@ -37,7 +39,7 @@ class FakeStage : public Stage {
   absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                       const std::vector<OutputSpec>& outputs) override {
     if (options_.on_forward) options_.on_forward(batch);
-    std::this_thread::sleep_for(options_.compute_time);
+    Compute();
     StageOutput output;
     output.failures = batch.failures;
     for (size_t i = 0; i < batch.spans.size(); ++i) {
@@ -53,7 +55,9 @@ class FakeStage : public Stage {
       }
     }
     if (options_.role.head) {
-      output.outputs = Output(batch, hidden, outputs);
+      absl::StatusOr<std::vector<SpanOutput>> made = Output(batch, hidden, outputs);
+      if (!made.ok()) return made.status();
+      output.outputs = *std::move(made);
       for (const SpanFailure& failed : output.failures) {
         output.outputs[failed.span] = SpanOutput();
         output.outputs[failed.span].status = failed.status;
@@ -64,6 +68,24 @@ class FakeStage : public Stage {
     return output;
   }
 
+  void SetHeadPartner(HeadPartner* partner) override { partner_ = partner; }
+  void SetBetweenProducts(std::function<void()> visit) override {
+    between_products_ = std::move(visit);
+  }
+
+  // Each row's first value, and ascending from it.
+  absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
+                                                  int64_t count) override {
+    if (options_.on_shared_logits) options_.on_shared_logits(count);
+    std::vector<float> logits;
+    for (int64_t row = 0; row < count; ++row) {
+      for (int i = 0; i < options_.role.shared_logits; ++i) {
+        logits.push_back(rows[row * options_.width] + static_cast<float>(i));
+      }
+    }
+    return logits;
+  }
+
   StageStats Stats() const override {
     return {.weight_bytes = 1000u * options_.role.layers.size(),
             .read_bytes = 1000u * options_.role.layers.size(),
@@ -71,6 +93,29 @@ class FakeStage : public Stage {
   }
 
  private:
+  void Compute() const {
+    const auto end = std::chrono::steady_clock::now() + options_.compute_time;
+    do {
+      if (between_products_) between_products_();
+      if (options_.compute_time.count() > 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    } while (std::chrono::steady_clock::now() < end);
+  }
+
+  // Asks the stage before for its logits of a row, and checks them: they change nothing.
+  absl::Status CheckShared(const float* row) const {
+    if (options_.role.shared_logits == 0) return absl::OkStatus();
+    const absl::Status begun = partner_->Begin(absl::MakeConstSpan(row, options_.width), 1);
+    if (!begun.ok()) return begun;
+    const absl::StatusOr<std::vector<float>> logits = partner_->Finish();
+    if (!logits.ok()) return logits.status();
+    for (int i = 0; i < options_.role.shared_logits; ++i) {
+      if (logits->at(i) != row[0] + static_cast<float>(i)) return absl::InternalError("mixed up");
+    }
+    return absl::OkStatus();
+  }
+
   bool Has(const Span& span, int32_t token) const {
     const LayerRange& layers = options_.role.layers;
     if (options_.poison_layer < layers.begin || options_.poison_layer >= layers.end) return false;
@@ -90,13 +135,16 @@ class FakeStage : public Stage {
     return hidden;
   }
 
-  std::vector<SpanOutput> Output(const Batch& batch, const std::vector<float>& hidden,
-                                 const std::vector<OutputSpec>& outputs) const {
+  absl::StatusOr<std::vector<SpanOutput>> Output(const Batch& batch,
+                                                 const std::vector<float>& hidden,
+                                                 const std::vector<OutputSpec>& outputs) const {
     std::vector<SpanOutput> result;
     size_t end = 0;
     for (size_t s = 0; s < batch.spans.size(); ++s) {
       end += batch.spans[s].tokens.size() * options_.width;
       const float last = hidden[end - options_.width];
+      const absl::Status checked = CheckShared(hidden.data() + end - options_.width);
+      if (!checked.ok()) return checked;
       SpanOutput out;
       if (outputs[s].kind == OutputSpec::Kind::kSample) {
         const int32_t token = static_cast<int32_t>(last * 16) % options_.vocabulary_size;
@@ -110,6 +158,8 @@ class FakeStage : public Stage {
   }
 
   const FakeStageOptions options_;
+  HeadPartner* partner_ = nullptr;
+  std::function<void()> between_products_;
 };
 
 }  // namespace baton

@@ -28,6 +28,12 @@ StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, Event
       stage_(std::move(stage)),
       on_failure_(std::move(on_failure)),
       loop_(loop) {
+  if (config_.is_last() && config_.role.shared_logits > 0) {
+    partner_ = std::make_unique<RemotePartner>(config_);
+    stage_->SetHeadPartner(partner_.get());
+  } else if (config_.role.shared_logits > 0) {
+    stage_->SetBetweenProducts([this] { ShareBetweenProducts(); });
+  }
   threads_.emplace_back([this] { ComputeThread(); });
 }
 
@@ -38,12 +44,16 @@ void StageRunner::Stop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
-    if (chain_ != nullptr) chain_->Cancel();
-    if (results_ != nullptr) results_->Cancel();
-    if (next_ != nullptr) next_->Cancel();
+    for (const auto& stream : {chain_, results_, head_}) {
+      if (stream != nullptr) stream->Cancel();
+    }
+    for (const auto& stream : {next_, next_head_}) {
+      if (stream != nullptr) stream->Cancel();
+    }
     threads.swap(threads_);
     outputs_changed_.notify_all();
   }
+  if (partner_ != nullptr) partner_->Stop();
   inbox_.Close();
   for (std::thread& thread : threads) thread.join();
   if (!threads.empty()) stage_.reset();
@@ -58,21 +68,34 @@ void StageRunner::Fail(const absl::Status& failure, bool neighbour) {
   on_failure_(failure, neighbour);
 }
 
+std::shared_ptr<FrameStream>& StageRunner::Opened(Edge edge) {
+  return edge == Edge::kChain ? chain_ : edge == Edge::kResults ? results_ : head_;
+}
+
+absl::Status StageRunner::CheckEdge(Edge edge) const {
+  if (edge == Edge::kResults && !config_.is_last()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
+  }
+  if (edge == Edge::kHead && partner_ == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("stage ", config_.stage_index, " of ",
+                                                      config_.stage_count, " shares no head"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status StageRunner::Serve(Edge edge, std::shared_ptr<FrameStream> stream) {
-  std::shared_ptr<FrameStream>& opened = edge == Edge::kChain ? chain_ : results_;
+  RETURN_IF_ERROR(CheckEdge(edge));
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return absl::AbortedError("this stage has ended");
-    if (edge == Edge::kResults && !config_.is_last()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "stage ", config_.stage_index, " of ", config_.stage_count, " has no results to give"));
-    }
-    if (opened != nullptr) {
+    if (Opened(edge) != nullptr) {
       return absl::AlreadyExistsError(
           absl::StrCat("stage ", config_.stage_index, " was connected already"));
     }
-    opened = stream;
+    Opened(edge) = stream;
   }
+  if (edge == Edge::kHead) return ServeHead(std::move(stream));
   return edge == Edge::kChain ? ServeChain(*stream) : ServeResults(*stream);
 }
 
@@ -92,25 +115,38 @@ absl::Status StageRunner::ServeChain(FrameStream& stream) {
 
 // Dials, and waits until everything behind is wired too: its first credits say so.
 absl::Status StageRunner::ConnectNext() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (stopped_) return absl::AbortedError("this stage has ended");
-    next_ = ClientFrameStream::Open(Dial(config_.next_address), kChainMethod, loop_);
-  }
+  const std::shared_ptr<grpc::Channel> channel = Dial(config_.next_address);
   grpc::ByteBuffer frame;
-  if (!next_->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) ||
-      !next_->Read(&frame)) {
-    const absl::Status reason = FromGrpc(next_->Finish());
-    return absl::UnavailableError(absl::StrCat(
-        "stage ", config_.stage_index, " cannot connect to stage ", config_.stage_index + 1, " at ",
-        config_.next_address, ": ", reason.message()));
+  if (config_.role.shared_logits > 0) {
+    RETURN_IF_ERROR(OpenEdge(channel, kHeadMethod, next_head_, &frame));
   }
+  RETURN_IF_ERROR(OpenEdge(channel, kChainMethod, next_, &frame));
   ASSIGN_OR_RETURN(const uint32_t credits, DecodeCredits(frame));
   AddNextCredits(credits);
   std::lock_guard<std::mutex> lock(mutex_);
   if (stopped_) return absl::AbortedError("this stage has ended");
   threads_.emplace_back([this] { CreditThread(); });
+  if (next_head_ != nullptr) threads_.emplace_back([this] { HeadThread(); });
   return absl::OkStatus();
+}
+
+// `first`: what the next stage says when it has accepted.
+absl::Status StageRunner::OpenEdge(const std::shared_ptr<grpc::Channel>& channel,
+                                   const char* method, std::shared_ptr<ClientFrameStream>& edge,
+                                   grpc::ByteBuffer* first) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return absl::AbortedError("this stage has ended");
+    edge = ClientFrameStream::Open(channel, method, loop_);
+  }
+  if (edge->Write(EncodeFrame(MakeEdgeHello(config_, config_.stage_index + 1))) &&
+      edge->Read(first)) {
+    return absl::OkStatus();
+  }
+  const absl::Status reason = FromGrpc(edge->Finish());
+  return absl::UnavailableError(absl::StrCat("stage ", config_.stage_index,
+                                             " cannot connect to stage ", config_.stage_index + 1,
+                                             " at ", config_.next_address, ": ", reason.message()));
 }
 
 absl::Status StageRunner::ReceiveSteps(FrameStream& stream) {
@@ -165,6 +201,10 @@ void StageRunner::ComputeThread() {
       (*promise)->set_value(stage_->Stats());
       continue;
     }
+    if (const HeadRows* rows = std::get_if<HeadRows>(&*job)) {
+      ShareLogits(*rows);
+      continue;
+    }
     std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
     if (!finished.has_value()) return;
     Emit(*std::move(finished));
@@ -177,7 +217,7 @@ std::optional<StageRunner::Job> StageRunner::AwaitJob() {
   return inbox_.Pop();
 }
 
-// Nothing when the stage was stopped.
+// Nothing when the stage was stopped, or has lost the one that it shares the head with.
 std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
   std::vector<OutputSpec> outputs;
   if (config_.is_last()) {
@@ -187,9 +227,11 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
   }
   Finished finished;
   const Clock::time_point start = Clock::now();
+  const std::chrono::nanoseconds idle_sharing = std::exchange(sharing_, {});
   if (step.error.ok()) {
     absl::StatusOr<StageOutput> output = stage_->Forward(step.batch, outputs);
     if (!output.ok()) {
+      if (partner_ != nullptr && partner_->has_ended()) return std::nullopt;
       step.error = output.status();
       step.failed_stage = config_.stage_index;
     } else {
@@ -199,15 +241,47 @@ std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
     }
   }
   finished.done = Clock::now();
-  const Clock::time_point idle_since = std::exchange(last_done_, finished.done);
-  StageTiming& timing = step.stages.emplace_back();
-  timing.compute_ms = Milliseconds(finished.done - start).count();
-  if (idle_since != Clock::time_point()) {
-    last_wait_ = start - idle_since;
-    timing.input_wait_ms = Milliseconds(last_wait_).count();
-  }
+  AddTiming(start, finished.done, idle_sharing, step);
   finished.step = std::move(step);
   return finished;
+}
+
+// What a stage computes of another one's head counts as that step's, at the stage that computes it.
+void StageRunner::AddTiming(Clock::time_point start, Clock::time_point end,
+                            std::chrono::nanoseconds idle_sharing, ChainStep& step) {
+  const Clock::time_point idle_since = std::exchange(last_done_, end);
+  StageTiming timing;
+  timing.compute_ms = Milliseconds(end - start - std::exchange(sharing_, {})).count();
+  if (idle_since != Clock::time_point()) {
+    last_wait_ = start - idle_since;
+    timing.input_wait_ms = Milliseconds(last_wait_ - idle_sharing).count();
+  }
+  if (partner_ != nullptr) {
+    const RemotePartner::Times times = partner_->TakeTimes();
+    timing.compute_ms -= times.wait_ms;
+    timing.input_wait_ms += times.wait_ms;
+    step.stages.back().compute_ms += times.compute_ms;
+  }
+  step.stages.push_back(timing);
+}
+
+void StageRunner::ShareBetweenProducts() {
+  if (head_requests_ == 0) return;
+  const std::optional<Job> job =
+      inbox_.PopIf([](const Job& job) { return std::holds_alternative<HeadRows>(job); });
+  if (job.has_value()) ShareLogits(std::get<HeadRows>(*job));
+}
+
+void StageRunner::ShareLogits(const HeadRows& rows) {
+  const Clock::time_point start = Clock::now();
+  absl::StatusOr<std::vector<float>> logits = stage_->SharedLogits(rows.rows, rows.count);
+  if (!logits.ok()) return Fail(logits.status(), /*neighbour=*/false);
+  const Clock::duration elapsed = Clock::now() - start;
+  sharing_ += elapsed;
+  // Before the reply, after which the next request may come.
+  --head_requests_;
+  next_head_->Write(EncodeHeadLogits(
+      {.compute_ms = Milliseconds(elapsed).count(), .logits = *std::move(logits)}));
 }
 
 void StageRunner::Emit(Finished finished) {
@@ -286,12 +360,43 @@ void StageRunner::CreditThread() {
     if (wrong.ok()) AddNextCredits(*credits);
     return wrong.ok();
   });
+  EndNextEdge(*next_, wrong);
+}
+
+void StageRunner::HeadThread() {
+  absl::Status wrong;
+  next_head_->ReadEach([&](const grpc::ByteBuffer& frame) {
+    absl::StatusOr<HeadRows> rows = DecodeHeadRows(frame, config_);
+    wrong = rows.ok() ? AcceptHeadRows(*std::move(rows)) : rows.status();
+    return wrong.ok();
+  });
+  EndNextEdge(*next_head_, wrong);
+}
+
+absl::Status StageRunner::AcceptHeadRows(HeadRows rows) {
+  if (head_requests_.fetch_add(1) >= kMaxHeadRequests) {
+    return absl::ResourceExhaustedError(absl::StrCat("stage ", config_.stage_index,
+                                                     " was asked for logits more than ",
+                                                     kMaxHeadRequests, " times at once"));
+  }
+  inbox_.Push(std::move(rows));
+  return absl::OkStatus();
+}
+
+// `wrong`: what the next stage sent that it should not have; OK when the stream just ended.
+void StageRunner::EndNextEdge(ClientFrameStream& stream, const absl::Status& wrong) {
   if (!wrong.ok()) return Fail(wrong, /*neighbour=*/false);
-  const absl::Status reason = FromGrpc(next_->Finish());
+  const absl::Status reason = FromGrpc(stream.Finish());
   Fail(absl::UnavailableError(absl::StrCat("stage ", config_.stage_index, " lost stage ",
                                            config_.stage_index + 1, " at ", config_.next_address,
                                            ": ", reason.message())),
        /*neighbour=*/true);
+}
+
+absl::Status StageRunner::ServeHead(std::shared_ptr<FrameStream> stream) {
+  const absl::Status status = partner_->Serve(std::move(stream));
+  Fail(status, /*neighbour=*/absl::IsUnavailable(status));
+  return status;
 }
 
 absl::Status StageRunner::ServeResults(FrameStream& stream) {

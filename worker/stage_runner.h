@@ -9,9 +9,14 @@
 // when half a window of them is owed, because a message of one wakes a process that has nothing
 // else to do. The last stage sends results to the coordinator instead, once it has the outputs that
 // a step was submitted with.
+//
+// Where the last two stages share the head, the last one asks the other for logits over an edge of
+// their own (remote_partner.h). They are made between two products of the step that is computed
+// there.
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -35,10 +40,11 @@
 #include "proto/frame_stream.h"
 #include "proto/handshake.h"
 #include "worker/closable_queue.h"
+#include "worker/remote_partner.h"
 
 namespace baton {
 
-enum class Edge { kChain, kResults };
+enum class Edge { kChain, kResults, kHead };
 
 // Held by shared pointers. Thread-safe.
 class StageRunner : public std::enable_shared_from_this<StageRunner> {
@@ -68,7 +74,7 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
 
  private:
   using StatsPromise = std::shared_ptr<std::promise<StageStats>>;
-  using Job = std::variant<ChainStep, StatsPromise>;
+  using Job = std::variant<ChainStep, HeadRows, StatsPromise>;
 
   struct Finished {
     ChainStep step;
@@ -76,18 +82,31 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
     std::chrono::steady_clock::time_point done;  // when it was computed
   };
 
+  absl::Status CheckEdge(Edge edge) const;
+  std::shared_ptr<FrameStream>& Opened(Edge edge);
   absl::Status ServeChain(FrameStream& stream);
   absl::Status ServeResults(FrameStream& stream);
+  absl::Status ServeHead(std::shared_ptr<FrameStream> stream);
   absl::Status ReceiveSteps(FrameStream& stream);
   absl::Status AcceptStep(ChainStep step);
   absl::Status ConnectNext();
+  absl::Status OpenEdge(const std::shared_ptr<grpc::Channel>& channel, const char* method,
+                        std::shared_ptr<ClientFrameStream>& edge, grpc::ByteBuffer* first);
   absl::Status StoreOutputs(StepOutputs outputs);
   std::optional<std::vector<OutputSpec>> TakeOutputs(uint64_t step);
 
   void ComputeThread();
   std::optional<Job> AwaitJob();
   void CreditThread();
+  void HeadThread();
+  void EndNextEdge(ClientFrameStream& stream, const absl::Status& wrong);
+  absl::Status AcceptHeadRows(HeadRows rows);
+  void ShareBetweenProducts();
+  void ShareLogits(const HeadRows& rows);
   std::optional<Finished> Compute(ChainStep step);
+  void AddTiming(std::chrono::steady_clock::time_point start,
+                 std::chrono::steady_clock::time_point end, std::chrono::nanoseconds idle_sharing,
+                 ChainStep& step);
   void Emit(Finished finished);
   void AddNextCredits(uint32_t steps);
   void SendOutbox();
@@ -104,11 +123,15 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   std::chrono::steady_clock::time_point last_done_;
   std::chrono::nanoseconds last_wait_ = std::chrono::nanoseconds::max();
   PoliteSpinner spinner_;
+  // Of the same: spent on the other stage's head since a step last began or ended.
+  std::chrono::nanoseconds sharing_{0};
+  std::unique_ptr<RemotePartner> partner_;  // of a last stage that shares the head
   const FailureCallback on_failure_;
 
   EventLoop& loop_;
 
   ClosableQueue<Job> inbox_;
+  std::atomic<int> head_requests_{0};  // of the last stage, not answered yet
 
   std::mutex send_mutex_;        // of the next two, and of the order in which steps leave
   std::deque<Finished> outbox_;  // waits for credits
@@ -127,8 +150,8 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   bool stopped_ = false;
   bool failed_ = false;
   // Each is opened once: an edge that broke ends the stage.
-  std::shared_ptr<FrameStream> chain_, results_;  // by others
-  std::shared_ptr<ClientFrameStream> next_;       // by this stage
+  std::shared_ptr<FrameStream> chain_, results_, head_;  // by others
+  std::shared_ptr<ClientFrameStream> next_, next_head_;  // by this stage
   std::vector<std::thread> threads_;
 };
 

@@ -188,6 +188,7 @@ absl::Status WorkerServerImpl::Serve(const std::string& method,
   if (method == kStatsMethod) return Stats(*stream);
   if (method == kChainMethod) return ServeEdge(Edge::kChain, stream);
   if (method == kResultsMethod) return ServeEdge(Edge::kResults, stream);
+  if (method == kHeadMethod) return ServeEdge(Edge::kHead, stream);
   return absl::UnimplementedError("a worker has no such call");
 }
 

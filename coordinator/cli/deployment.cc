@@ -158,6 +158,7 @@ absl::StatusOr<PlannedModel> PlanModel(const Options& options, int32_t default_c
   } else {
     ASSIGN_OR_RETURN(model.plan, PlanFromRanges(bytes, options.layers, StageCount(options)));
   }
+  if (!InProcess(options) && options.workers.empty()) ShareHead(bytes, model.plan);
   model.workers = WorkerNames(options);
   ASSIGN_OR_RETURN(model.context_length, ChooseContext(model, options, default_context));
   ASSIGN_OR_RETURN(std::vector<int32_t> block_counts, ChooseKvBlocks(model, options));

@@ -15,9 +15,10 @@ std::string Layers(const LayerRange& layers) {
   return absl::StrCat(layers.begin, "-", layers.end - 1);
 }
 
+// "embedding, part of head".
 std::string Ends(const StageRole& role) {
-  if (role.embedding && role.head) return "embedding, head";
-  return role.embedding ? "embedding" : role.head ? "head" : "";
+  const char* head = role.head ? "head" : role.shared_logits > 0 ? "part of head" : "";
+  return absl::StrCat(role.embedding ? "embedding" : "", role.embedding && *head ? ", " : "", head);
 }
 
 uint64_t KvBytes(const PlannedStage& stage) {
@@ -73,6 +74,7 @@ nlohmann::ordered_json PlanJson(const PipelinePlan& plan, const std::vector<std:
                                      {"last_layer", stage.role.layers.end - 1},
                                      {"embedding", stage.role.embedding},
                                      {"head", stage.role.head},
+                                     {"shared_logits", stage.role.shared_logits},
                                      {"weight_bytes", stage.weight_bytes},
                                      {"kv_bytes", KvBytes(stage)}};
     if (i < stats.size()) {

@@ -20,6 +20,14 @@ TEST(PlanTableTest, HasALinePerStage) {
             "1      10.0.0.2:5000  15      head       1.00 MiB    25%  1.00 MiB\n");
 }
 
+TEST(PlanTableTest, SaysWhoHelpsWithTheHead) {
+  PipelinePlan plan = TwoStages();
+  for (PlannedStage& stage : plan.stages) stage.role.shared_logits = 64;
+  const std::string table = PlanTable(plan, {{}}, {"a", "b"});
+  EXPECT_THAT(table, testing::HasSubstr("embedding, part of head  3.00 MiB"));
+  EXPECT_THAT(table, testing::HasSubstr("15      head                     1.00 MiB"));
+}
+
 TEST(PlanTableTest, SaysWhatWindowsTake) {
   PipelinePlan plan = TwoStages();
   plan.stages[0].kv_bytes = {8 << 20, 2 << 20};
@@ -37,7 +45,7 @@ TEST(PlanJsonTest, HasTheFieldsOfTheContract) {
   EXPECT_EQ(
       json.at(1).dump(),
       R"({"stage":1,"worker":"b","first_layer":15,"last_layer":15,"embedding":false,)"
-      R"("head":true,"weight_bytes":1048576,"kv_bytes":1048576,"resident_bytes":8,"read_bytes":7})");
+      R"("head":true,"shared_logits":0,"weight_bytes":1048576,"kv_bytes":1048576,"resident_bytes":8,"read_bytes":7})");
   EXPECT_FALSE(PlanJson(TwoStages(), {"a", "b"}, {}).at(0).contains("read_bytes"));
 }
 

@@ -420,6 +420,32 @@ TEST_F(KernelsTest, RowsComeBackFromPackedMatrices) {
   }
 }
 
+// Its outputs are those of the whole matrix, also where its last group has rows of the rest.
+TEST_F(KernelsTest, TheFirstRowsOfAMatrixAreAMatrix) {
+  ThreadPool pool(2);
+  for (const TensorType type : {TensorType::kQ4_0, TensorType::kF16}) {
+    const int64_t columns = 256, rows = 50, x_rows = 3;
+    const std::vector<uint8_t> bytes = RandomWeights(type, rows, columns, random_);
+    auto w = PackedMatrix::Create(type, rows, columns, ActivationMode::kInt8);
+    ASSERT_TRUE(w.ok());
+    w->PackRows(0, rows, bytes.data());
+    const std::vector<float> x = Floats(x_rows * columns);
+    MatMulInput input;
+    input.Set(scalar_, pool, x.data(), x_rows, columns, true);
+    std::vector<float> whole(x_rows * rows);
+    MatMul(scalar_, pool, *w, input, whole.data(), rows);
+    for (const int64_t some : {1, 16, 37, 50}) {
+      const PackedMatrix first = w->FirstRows(some);
+      EXPECT_EQ(first.rows(), some);
+      std::vector<float> out(x_rows * rows, -1);
+      MatMul(scalar_, pool, first, input, out.data(), rows);
+      for (int64_t i = 0; i < x_rows * rows; ++i) {
+        EXPECT_EQ(out[i], i % rows < some ? whole[i] : -1) << some << " rows, " << i;
+      }
+    }
+  }
+}
+
 // A product in int8 stays near the exact one: guards against scalar and fast being wrong alike.
 TEST_F(KernelsTest, Int8ProductIsNearTheExactOne) {
   ThreadPool pool(1);

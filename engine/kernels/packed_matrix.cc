@@ -75,6 +75,18 @@ void PackedMatrix::DequantizeRow(int64_t row, float* out) const {
   }
 }
 
+PackedMatrix PackedMatrix::FirstRows(int64_t rows) const {
+  CHECK(rows <= rows_);
+  PackedMatrix first;
+  first.type_ = type_;
+  first.format_ = format_;
+  first.rows_ = rows;
+  first.columns_ = columns_;
+  first.group_bytes_ = group_bytes_;
+  first.data_ = data_;
+  return first;
+}
+
 void PackedMatrix::DequantizeHalves(const uint16_t* halves, float* out) const {
   constexpr int64_t kRun = 256;
   uint16_t run[kRun];

@@ -38,6 +38,9 @@ class PackedMatrix {
   // The row as floats, bit-equal to Dequantize() of its bytes in the file.
   void DequantizeRow(int64_t row, float* out) const;
 
+  // The same matrix with no more than its first `rows` rows; lives as long as this one's memory.
+  PackedMatrix FirstRows(int64_t rows) const;
+
   TensorType type() const { return type_; }  // as in the file
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }

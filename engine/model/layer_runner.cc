@@ -203,6 +203,7 @@ void LayerRunner::AddToHidden(const Norm& post_norm, float* hidden) {
 }
 
 void LayerRunner::Project(const float* x, int64_t rows, absl::Span<const Projection> projections) {
+  if (between_products_) between_products_();
   const auto is_quantized = [](const Projection& p) {
     return NeedsQuantizedInput(p.linear->weight);
   };

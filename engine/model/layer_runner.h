@@ -3,6 +3,8 @@
 #define BATON_ENGINE_MODEL_LAYER_RUNNER_H_
 
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -48,6 +50,10 @@ class LayerRunner {
   // before its first step.
   LayerRunner(const ModelSpec& spec, const std::vector<Rope>& ropes, const Kernels& kernels,
               ThreadPool& pool);
+
+  // Called between products of matrices from then on, on the thread that runs the layers. It may
+  // use kernels and pool.
+  void SetBetweenProducts(std::function<void()> visit) { between_products_ = std::move(visit); }
 
   // Makes room and angles for a step; `step` must live until the last RunLayer of it.
   // ResourceExhausted when memory is not to be had.
@@ -134,6 +140,7 @@ class LayerRunner {
   const std::vector<Rope>& ropes_;
   const Kernels& kernels_;
   ThreadPool& pool_;
+  std::function<void()> between_products_;
   const StepRows* step_ = nullptr;
   int64_t reserved_rows_ = 0;
   AlignedBuffer memory_;

@@ -109,6 +109,8 @@ ModelBytes CountModelBytes(const ModelSpec& spec) {
   bytes.head =
       spec.output_norm.weight.bytes() + spec.output_norm.bias.bytes() + spec.output.bytes();
   bytes.tied = spec.tied_output ? spec.embedding.bytes() : 0;
+  bytes.output_rows = static_cast<int32_t>(spec.output.rows);
+  bytes.output_row = spec.output.row_bytes();
   for (const RopeSpec& rope : spec.ropes) bytes.every_stage += rope.divisors.bytes();
   return bytes;
 }

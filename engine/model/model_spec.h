@@ -230,6 +230,8 @@ struct ModelBytes {
   uint64_t embedding = 0;
   uint64_t head = 0;         // final norm and output matrix
   uint64_t tied = 0;         // in both embedding and head; one stage with both has it once
+  int32_t output_rows = 0;   // of the output matrix: the vocabulary
+  uint64_t output_row = 0;   // each
   uint64_t every_stage = 0;  // what each stage reads: divisors of rope
 };
 ModelBytes CountModelBytes(const ModelSpec& spec);

@@ -18,6 +18,22 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 LocalPipeline::LocalPipeline(std::vector<std::unique_ptr<Stage>> stages)
     : stages_(std::move(stages)), last_ends_(stages_.size()) {
   CHECK(!stages_.empty());
+  if (stages_.back()->role().shared_logits == 0) return;
+  CHECK(stages_.size() > 1);
+  partner_.emplace(*stages_[stages_.size() - 2]);
+  stages_.back()->SetHeadPartner(&*partner_);
+}
+
+absl::Status LocalPipeline::Partner::Begin(absl::Span<const float> rows, int64_t count) {
+  ASSIGN_OR_RETURN(std::vector<float> logits, stage_.SharedLogits(rows, count));
+  logits_.push_back(std::move(logits));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> LocalPipeline::Partner::Finish() {
+  std::vector<float> logits = std::move(logits_.front());
+  logits_.pop_front();
+  return logits;
 }
 
 absl::Status LocalPipeline::Submit(Batch batch, std::vector<OutputSpec> outputs) {

@@ -8,11 +8,13 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/pipeline/batch.h"
 #include "engine/pipeline/stage.h"
 
@@ -37,10 +39,22 @@ class LocalPipeline : public Pipeline {
     Batch batch;
     std::vector<OutputSpec> outputs;
   };
+  // The stage before the last, asked directly.
+  class Partner : public HeadPartner {
+   public:
+    explicit Partner(Stage& stage) : stage_(stage) {}
+    absl::Status Begin(absl::Span<const float> rows, int64_t count) override;
+    absl::StatusOr<std::vector<float>> Finish() override;
+
+   private:
+    Stage& stage_;
+    std::deque<std::vector<float>> logits_;
+  };
 
   absl::StatusOr<StepResult> Run(Step step);
 
   const std::vector<std::unique_ptr<Stage>> stages_;
+  std::optional<Partner> partner_;  // of a head that shares its matrix
   // When each last computed; its clock's epoch: never. Of Next() alone.
   std::vector<std::chrono::steady_clock::time_point> last_ends_;
   std::mutex mutex_;

@@ -13,13 +13,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
+#include "engine/pipeline/plan.h"
 #include "engine/sampling/sampler.h"
 
 namespace baton {
 namespace {
-
-// Rows whose logits are held at a time: a vocabulary of floats each.
-constexpr size_t kHeadRows = 32;
 
 // Resident bytes of this process; 0 where the system doesn't say.
 uint64_t ResidentBytes() {
@@ -30,11 +28,17 @@ uint64_t ResidentBytes() {
 }
 
 bool IsFinite(const float* values, int64_t count) {
-  constexpr uint32_t kExponent = 0x7f800000;
+  constexpr int64_t kBlock = 64;  // loops of a known length become vectors
+  const auto is_bad = [](float value) -> uint32_t {
+    constexpr uint32_t kExponent = 0x7f800000;
+    return (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
+  };
   uint32_t bad = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    bad |= (std::bit_cast<uint32_t>(values[i]) & kExponent) == kExponent;
+  int64_t i = 0;
+  for (; i + kBlock <= count; i += kBlock) {
+    for (int64_t j = 0; j < kBlock; ++j) bad |= is_bad(values[i + j]);
   }
+  for (; i < count; ++i) bad |= is_bad(values[i]);
   return bad == 0;
 }
 
@@ -59,12 +63,35 @@ RowRange RowsWithLogits(const OutputSpec& spec, int64_t row_count) {
 
 absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
   const LayerRange& layers = role.layers;
-  if (layers.begin >= 0 && layers.begin < layers.end && layers.end <= spec.layer_count) {
-    return absl::OkStatus();
+  if (layers.begin < 0 || layers.begin >= layers.end || layers.end > spec.layer_count) {
+    return absl::InvalidArgumentError(absl::StrCat("a stage of layers [", layers.begin, ", ",
+                                                   layers.end, ") was asked for; the model has ",
+                                                   spec.layer_count));
   }
-  return absl::InvalidArgumentError(absl::StrCat("a stage of layers [", layers.begin, ", ",
-                                                 layers.end, ") was asked for; the model has ",
-                                                 spec.layer_count));
+  if (role.shared_logits >= 0 && role.shared_logits < spec.vocabulary_size) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a stage was asked to share ", role.shared_logits,
+                                                 " of the model's ", spec.vocabulary_size,
+                                                 " logits"));
+}
+
+// Rows of the head at a time. A partner should have its second half to do while the logits of the
+// first are fetched and used; a few rows cost little more than one, and stay together.
+int64_t HeadChunk(int64_t row_count, bool shares) {
+  constexpr int64_t kWorthHalving = 16;
+  if (!shares || row_count < kWorthHalving) return kMaxHeadRows;
+  return std::min(kMaxHeadRows, (row_count + 1) / 2);
+}
+
+// The rows of the output matrix that a stage with this role computes.
+TensorSlice OutputSlice(const ModelSpec& spec, const StageRole& role) {
+  TensorSlice slice = spec.output;
+  if (!role.head) {
+    slice.rows = role.shared_logits;
+  } else {
+    slice.first_row += role.shared_logits;
+    slice.rows -= role.shared_logits;
+  }
+  return slice;
 }
 
 // "4", "4 and 2".
@@ -135,26 +162,22 @@ absl::Status LocalStage::LoadRopes(WeightLoader& loader) {
 absl::Status LocalStage::LoadWeights(const GgufFile& file) {
   const StageRole& role = options_.role;
   const ActivationMode mode = options_.numeric.activations;
-  weight_bytes_ = CountStageBytes(CountModelBytes(spec_), role.layers.begin, role.layers.end,
-                                  role.embedding, role.head);
+  weight_bytes_ = CountStageBytes(CountModelBytes(spec_), role);
   WeightLoader loader(file, pool_, arena_, mode);
   RETURN_IF_ERROR(LoadRopes(loader));
-  const bool both_ends = role.head && spec_.tied_output;
+  const TensorSlice output = OutputSlice(spec_, role);
+  const bool is_output = role.embedding && spec_.tied_output && !output.empty();
   if (role.embedding) {
     // Rows that are only looked up keep their bits: they are dequantized exactly anyway.
-    const ActivationMode embedding_mode = both_ends ? mode : ActivationMode::kInt8;
+    const ActivationMode embedding_mode = is_output ? mode : ActivationMode::kInt8;
     RETURN_IF_ERROR(loader.AddMatrix(spec_.embedding, embedding_mode, &embedding_));
   }
   layers_.resize(role.layers.size());
   for (size_t i = 0; i < layers_.size(); ++i) {
     RETURN_IF_ERROR(loader.AddLayer(spec_.layers[role.layers.begin + i], &layers_[i]));
   }
-  if (role.head) {
-    loader.AddNorm(spec_.output_norm, &output_norm_);
-    if (!role.embedding || !spec_.tied_output) {
-      RETURN_IF_ERROR(loader.AddMatrix(spec_.output, &output_));
-    }
-  }
+  if (role.head) loader.AddNorm(spec_.output_norm, &output_norm_);
+  if (!is_output) RETURN_IF_ERROR(loader.AddMatrix(output, &output_));
   WeightLoader::Progress progress;
   if (options_.progress) {
     progress = [this](uint64_t bytes) { return options_.progress(bytes, weight_bytes_); };
@@ -359,7 +382,8 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
   FailSpans(step, hidden, statuses);
   StageOutput output;
   if (options_.role.head) {
-    output.outputs = RunHead(batch, step, std::move(statuses), hidden.data(), outputs);
+    ASSIGN_OR_RETURN(output.outputs,
+                     RunHead(batch, step, std::move(statuses), hidden.data(), outputs));
     return output;
   }
   for (size_t i = 0; i < statuses.size(); ++i) {
@@ -394,48 +418,94 @@ std::vector<LocalStage::HeadRow> LocalStage::PlaceOutputs(const StepRows& step,
   return rows;
 }
 
-std::vector<SpanOutput> LocalStage::RunHead(const Batch& batch, const StepRows& step,
-                                            std::vector<absl::Status> statuses, const float* hidden,
-                                            const std::vector<OutputSpec>& outputs) {
+absl::StatusOr<std::vector<SpanOutput>> LocalStage::RunHead(
+    const Batch& batch, const StepRows& step, std::vector<absl::Status> statuses,
+    const float* hidden, const std::vector<OutputSpec>& outputs) {
   std::vector<SpanOutput> results(outputs.size());
   for (size_t i = 0; i < statuses.size(); ++i) results[i].status = std::move(statuses[i]);
   const std::vector<HeadRow> rows = PlaceOutputs(step, outputs, results);
-  for (size_t first = 0; first < rows.size(); first += kHeadRows) {
-    const absl::Span<const HeadRow> some = absl::MakeConstSpan(rows).subspan(first, kHeadRows);
-    ComputeLogits(some, hidden);
+  const int64_t count = rows.size();
+  const int64_t most = HeadChunk(count, options_.role.shared_logits > 0);
+  NormalizeHeadRows(rows, hidden);
+  RETURN_IF_ERROR(BeginShared(0, std::min(most, count)));
+  for (int64_t first = 0; first < count; first += most) {
+    const int64_t end = std::min(count, first + most);
+    RETURN_IF_ERROR(BeginShared(end, std::min(most, count - end)));
+    RETURN_IF_ERROR(ComputeLogits(first, end - first));
     std::mutex mutex;
-    pool_.Run(some.size(), [&](int64_t i, int) {
-      const size_t span = some[i].span;
+    pool_.Run(end - first, [&](int64_t i, int) {
+      const HeadRow& row = rows[first + i];
       const float* logits = logits_.data() + i * spec_.vocabulary_size;
       absl::Status status =
-          UseLogits(some[i], logits, batch.spans[span], outputs[span], results[span]);
+          UseLogits(row, logits, batch.spans[row.span], outputs[row.span], results[row.span]);
       const std::lock_guard<std::mutex> lock(mutex);
-      results[span].status.Update(std::move(status));
+      results[row.span].status.Update(std::move(status));
     });
   }
   return results;
 }
 
-void LocalStage::ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden) {
+PackedMatrix LocalStage::output_matrix() const {
+  const PackedMatrix& matrix = output_.empty() ? embedding_ : output_;
+  return matrix.FirstRows(OutputSlice(spec_, options_.role).rows);
+}
+
+void LocalStage::MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count,
+                                float* out, int64_t stride) {
+  head_input_.Set(kernels_, pool_, rows, count, spec_.width, NeedsQuantizedInput(matrix));
+  MatMul(kernels_, pool_, matrix, head_input_, out, stride);
+}
+
+absl::StatusOr<std::vector<float>> LocalStage::SharedLogits(absl::Span<const float> rows,
+                                                            int64_t count) {
+  const int64_t shared = options_.role.head ? 0 : options_.role.shared_logits;
+  if (shared == 0 || count < 1 || count > kMaxHeadRows ||
+      static_cast<int64_t>(rows.size()) != count * spec_.width) {
+    return absl::InvalidArgumentError(absl::StrCat("a stage with ", shared,
+                                                   " shared logits was asked for those of ", count,
+                                                   " rows in ", rows.size(), " floats"));
+  }
+  std::vector<float> logits(count * shared);
+  MultiplyOutput(output_matrix(), rows.data(), count, logits.data(), shared);
+  return logits;
+}
+
+void LocalStage::NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden) {
   const int64_t width = spec_.width;
-  const int64_t vocabulary = spec_.vocabulary_size;
-  const PackedMatrix& matrix = output_matrix();
-  if (head_rows_.size() < rows.size() * width) head_rows_.resize(rows.size() * width);
-  if (logits_.size() < rows.size() * vocabulary) logits_.resize(rows.size() * vocabulary);
+  head_rows_.resize(std::max(head_rows_.size(), rows.size() * width));
+  const float* bias = output_norm_.bias.empty() ? nullptr : output_norm_.bias.data();
   pool_.Run(rows.size(), [&](int64_t i, int) {
-    const float* bias = output_norm_.bias.empty() ? nullptr : output_norm_.bias.data();
     Normalize(kernels_, spec_, output_norm_.weight.data(), bias, hidden + rows[i].row * width,
               width, head_rows_.data() + i * width);
   });
-  head_input_.Set(kernels_, pool_, head_rows_.data(), rows.size(), width,
-                  NeedsQuantizedInput(matrix));
-  MatMul(kernels_, pool_, matrix, head_input_, logits_.data(), vocabulary);
-  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return;
-  pool_.Run(rows.size(), [&](int64_t i, int) {
+}
+
+// Of head rows [first, first + count).
+absl::Status LocalStage::BeginShared(int64_t first, int64_t count) {
+  if (options_.role.shared_logits == 0 || count == 0) return absl::OkStatus();
+  const float* rows = head_rows_.data() + first * spec_.width;
+  return partner_->Begin(absl::MakeConstSpan(rows, count * spec_.width), count);
+}
+
+absl::Status LocalStage::ComputeLogits(int64_t first, int64_t count) {
+  const int64_t vocabulary = spec_.vocabulary_size;
+  const int64_t shared = options_.role.shared_logits;
+  logits_.resize(std::max<size_t>(logits_.size(), count * vocabulary));
+  MultiplyOutput(output_matrix(), head_rows_.data() + first * spec_.width, count,
+                 logits_.data() + shared, vocabulary);
+  if (shared > 0) {
+    ASSIGN_OR_RETURN(const std::vector<float> theirs, partner_->Finish());
+    for (int64_t i = 0; i < count; ++i) {
+      std::copy_n(theirs.data() + i * shared, shared, logits_.data() + i * vocabulary);
+    }
+  }
+  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return absl::OkStatus();
+  pool_.Run(count, [&](int64_t i, int) {
     float* logits = logits_.data() + i * vocabulary;
     kernels_.scale(logits, spec_.logit_scale, vocabulary);
     if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, vocabulary);
   });
+  return absl::OkStatus();
 }
 
 absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const Span& span,

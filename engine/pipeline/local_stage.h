@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -62,6 +63,12 @@ class LocalStage : public Stage {
   const ModelSpec& spec() const { return spec_; }
   absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                       const std::vector<OutputSpec>& outputs) override;
+  void SetHeadPartner(HeadPartner* partner) override { partner_ = partner; }
+  absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
+                                                  int64_t count) override;
+  void SetBetweenProducts(std::function<void()> visit) override {
+    runner_.SetBetweenProducts(std::move(visit));
+  }
   StageStats Stats() const override;
 
  private:
@@ -88,15 +95,21 @@ class LocalStage : public Stage {
                         std::vector<float>& hidden, std::vector<absl::Status>& statuses);
   void FailSpans(const StepRows& step, std::vector<float>& hidden,
                  std::vector<absl::Status>& statuses) const;
-  std::vector<SpanOutput> RunHead(const Batch& batch, const StepRows& step,
-                                  std::vector<absl::Status> statuses, const float* hidden,
-                                  const std::vector<OutputSpec>& outputs);
+  absl::StatusOr<std::vector<SpanOutput>> RunHead(const Batch& batch, const StepRows& step,
+                                                  std::vector<absl::Status> statuses,
+                                                  const float* hidden,
+                                                  const std::vector<OutputSpec>& outputs);
   std::vector<HeadRow> PlaceOutputs(const StepRows& step, const std::vector<OutputSpec>& outputs,
                                     std::vector<SpanOutput>& results) const;
-  void ComputeLogits(absl::Span<const HeadRow> rows, const float* hidden);
+  void NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden);
+  absl::Status BeginShared(int64_t first, int64_t count);
+  absl::Status ComputeLogits(int64_t first, int64_t count);
+  void MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count, float* out,
+                      int64_t stride);
   absl::Status UseLogits(const HeadRow& row, const float* logits, const Span& span,
                          const OutputSpec& spec, SpanOutput& output) const;
-  const PackedMatrix& output_matrix() const { return output_.empty() ? embedding_ : output_; }
+  // The rows of the output matrix that this stage has.
+  PackedMatrix output_matrix() const;
 
   const ModelSpec spec_;
   const std::vector<CacheGroup> groups_;
@@ -112,8 +125,9 @@ class LocalStage : public Stage {
   std::optional<KvPool> kv_pool_;
   LayerRunner runner_;
   MatMulInput head_input_;
-  std::vector<float> head_rows_;  // [kHeadRows][width]
-  std::vector<float> logits_;     // [kHeadRows][vocabulary]
+  std::vector<float> head_rows_;  // [rows whose logits are asked for][width]
+  std::vector<float> logits_;     // [kMaxHeadRows][vocabulary]
+  HeadPartner* partner_ = nullptr;
   uint64_t weight_bytes_ = 0;
   uint64_t read_bytes_ = 0;
 };

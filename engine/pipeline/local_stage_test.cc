@@ -367,6 +367,23 @@ TEST_F(LocalStageTest, ATiedEmbeddingIsReadOnceByOneStage) {
   EXPECT_EQ(Load()->Stats().read_bytes, whole->Stats().read_bytes - 64 * 4);  // the final norm
 }
 
+TEST_F(LocalStageTest, SharedLogitsWantRowsOfTheModel) {
+  options_.role = {{0, 1}, true, false, 5};
+  const std::unique_ptr<LocalStage> stage = Load();
+  const std::vector<float> rows(33 * 64, 0.5f);
+  const auto ask = [&](int64_t floats, int64_t count) {
+    const auto logits = stage->SharedLogits(absl::MakeConstSpan(rows.data(), floats), count);
+    return std::string(logits.status().message());
+  };
+  EXPECT_EQ(stage->SharedLogits(absl::MakeConstSpan(rows.data(), 2 * 64), 2)->size(), 10u);
+  EXPECT_EQ(ask(64, 2), "a stage with 5 shared logits was asked for those of 2 rows in 64 floats");
+  EXPECT_THAT(ask(0, 0), HasSubstr("of 0 rows"));
+  EXPECT_THAT(ask(33 * 64, 33), HasSubstr("of 33 rows"));
+  options_.role.shared_logits = 0;
+  EXPECT_THAT(std::string(Load()->SharedLogits(rows, 1).status().message()),
+              HasSubstr("0 shared logits"));
+}
+
 TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {
   const auto error = [this] { return std::string(LoadFrom(Path()).status().message()); };
   options_.role.layers = {1, 3};
@@ -374,6 +391,9 @@ TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {
   options_.role.layers = {1, 1};
   EXPECT_EQ(error(), "a stage of layers [1, 1) was asked for; the model has 2");
   options_.role.layers = {0, 2};
+  options_.role.shared_logits = 1000;
+  EXPECT_THAT(error(), HasSubstr("a stage was asked to share 1000 of the model's"));
+  options_.role.shared_logits = 0;
   options_.kv_block_counts = {0};
   EXPECT_EQ(
       error(),

@@ -13,12 +13,19 @@
 namespace baton {
 namespace {
 
+// What a core reads in the half of a millisecond in which rows pass to another process and logits
+// come back: the stage that asks has so much more to do meanwhile.
+constexpr uint64_t kExchangeBytes = 4 << 20;
+
+// Both stages compute whole groups of rows.
+constexpr uint64_t kSharedRowUnit = 64;
+
 PlannedStage MakeStage(const ModelBytes& bytes, int begin, int end) {
   PlannedStage stage;
   stage.role.layers = {begin, end};
   stage.role.embedding = begin == 0;
   stage.role.head = end == static_cast<int>(bytes.layers.size());
-  stage.weight_bytes = CountStageBytes(bytes, begin, end, stage.role.embedding, stage.role.head);
+  stage.weight_bytes = CountStageBytes(bytes, stage.role);
   return stage;
 }
 
@@ -74,7 +81,38 @@ absl::StatusOr<LayerRange> ParseRange(absl::string_view text, int begin, int lay
   return LayerRange{first, last + 1};
 }
 
+uint64_t CountLayerBytes(const ModelBytes& bytes, const LayerRange& layers) {
+  return CountStageBytes(bytes, layers.begin, layers.end, /*embedding=*/false, /*head=*/false);
+}
+
 }  // namespace
+
+uint64_t CountStageBytes(const ModelBytes& bytes, const StageRole& role) {
+  const uint64_t shared = role.shared_logits * bytes.output_row;
+  const uint64_t whole =
+      CountStageBytes(bytes, role.layers.begin, role.layers.end, role.embedding, role.head);
+  if (role.head) return whole - shared;
+  // The embedding of a tied model has these rows.
+  return role.embedding && bytes.tied > 0 ? whole : whole + shared;
+}
+
+void ShareHead(const ModelBytes& bytes, PipelinePlan& plan) {
+  if (plan.stages.size() < 2) return;
+  PlannedStage& helper = plan.stages[plan.stages.size() - 2];
+  PlannedStage& last = plan.stages.back();
+  const uint64_t matrix = bytes.output_rows * bytes.output_row;
+  const uint64_t with_head = CountLayerBytes(bytes, last.role.layers) + matrix;
+  const uint64_t without = CountLayerBytes(bytes, helper.role.layers);
+  if (with_head <= without) return;
+  const uint64_t uneven = std::min(matrix, with_head - without);
+  if (uneven <= kExchangeBytes) return;
+  const uint64_t moved = (uneven - kExchangeBytes) / 2;
+  const uint64_t rows = moved / bytes.output_row / kSharedRowUnit * kSharedRowUnit;
+  for (PlannedStage* stage : {&helper, &last}) {
+    stage->role.shared_logits = static_cast<int32_t>(rows);
+    stage->weight_bytes = CountStageBytes(bytes, stage->role);
+  }
+}
 
 absl::StatusOr<PipelinePlan> PlanByBytes(const ModelBytes& bytes, int stage_count) {
   RETURN_IF_ERROR(CheckStageCount(bytes, stage_count));

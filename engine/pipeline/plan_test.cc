@@ -76,6 +76,56 @@ TEST(PlanTest, TiedEmbeddingCountsAtBothEndsButOnceInOneStage) {
   EXPECT_EQ(PlanByBytes(bytes, 2)->stages[1].weight_bytes, 53u);
 }
 
+// Layers of 100 MiB and an output matrix of 1,024 rows of 64 KiB.
+ModelBytes WithLargeHead(int layer_count) {
+  ModelBytes bytes = BytesOf(std::vector<uint64_t>(layer_count, 100 << 20), 5000, (64 << 20) + 8);
+  bytes.output_rows = 1024;
+  bytes.output_row = 64 << 10;
+  return bytes;
+}
+
+std::vector<int> SharedLogits(const ModelBytes& bytes, absl::string_view ranges, int stages) {
+  PipelinePlan plan = *PlanFromRanges(bytes, ranges, stages);
+  uint64_t before = 0, after = 0;
+  for (const PlannedStage& stage : plan.stages) before += stage.weight_bytes;
+  ShareHead(bytes, plan);
+  std::vector<int> shared;
+  for (const PlannedStage& stage : plan.stages) {
+    shared.push_back(stage.role.shared_logits);
+    after += stage.weight_bytes;
+  }
+  EXPECT_EQ(after, before);
+  return shared;
+}
+
+TEST(PlanTest, TheLastTwoStagesShareALargeHead) {
+  const ModelBytes bytes = WithLargeHead(6);
+  // A little less than half: it passes from one to the other.
+  EXPECT_EQ(SharedLogits(bytes, "0-2,3-5", 2), (std::vector<int>{448, 448}));
+  EXPECT_EQ(SharedLogits(bytes, "0-1,2-3,4-5", 3), (std::vector<int>{0, 448, 448}));
+  // The last stage has more than the head to catch up with: still no more than that.
+  EXPECT_EQ(SharedLogits(bytes, "0-1,2-5", 2), (std::vector<int>{448, 448}));
+}
+
+TEST(PlanTest, AHeadIsNotSharedWhereThatWouldNotPay) {
+  EXPECT_EQ(SharedLogits(WithLargeHead(6), "0-5", 1), std::vector<int>{0});
+  // The last stage has less to read, with its head.
+  EXPECT_EQ(SharedLogits(WithLargeHead(6), "0-3,4-5", 2), (std::vector<int>{0, 0}));
+  ModelBytes small = WithLargeHead(6);
+  small.output_rows = 32;
+  EXPECT_EQ(SharedLogits(small, "0-2,3-5", 2), (std::vector<int>{0, 0}));
+}
+
+TEST(PlanTest, ASharedHeadOfATiedModelIsInItsEmbedding) {
+  ModelBytes bytes = WithLargeHead(2);
+  bytes.embedding = bytes.tied = 64 << 20;
+  PipelinePlan plan = *PlanByBytes(bytes, 2);
+  const uint64_t first = plan.stages[0].weight_bytes, last = plan.stages[1].weight_bytes;
+  ShareHead(bytes, plan);
+  EXPECT_EQ(plan.stages[0].weight_bytes, first);
+  EXPECT_EQ(plan.stages[1].weight_bytes, last - 448 * (64 << 10));
+}
+
 TEST(PlanTest, StageCountIsBounded) {
   const ModelBytes bytes = BytesOf({1, 1}, 0, 0);
   EXPECT_EQ(PlanByBytes(bytes, 3).status().message(),

@@ -8,12 +8,14 @@
 #define BATON_ENGINE_PIPELINE_STAGE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/pipeline/batch.h"
 
 namespace baton {
@@ -30,6 +32,10 @@ struct StageRole {
   LayerRange layers;
   bool embedding = false;  // tokens -> hidden rows
   bool head = false;       // final norm, output matrix, sampling
+  // The head's stage and the one before it may share the output matrix: the latter has the first so
+  // many of its rows, and computes these logits, while the former computes the others. On all other
+  // stages, and where nothing is shared, 0.
+  int32_t shared_logits = 0;
 };
 
 // What a stage makes of a batch.
@@ -47,6 +53,22 @@ struct StageStats {
   uint64_t resident_bytes = 0;  // RSS of its process
 };
 
+// Rows whose logits are asked for at a time: a vocabulary of floats each.
+inline constexpr int64_t kMaxHeadRows = 32;
+// Requests that a partner may have: it goes on while what it has given is used.
+inline constexpr int kMaxHeadRequests = 2;
+
+// The stage before the head's, as that one sees it where they share the output matrix.
+class HeadPartner {
+ public:
+  virtual ~HeadPartner() = default;
+  // Asks it for the shared logits of rows [count][width], at most kMaxHeadRows, which have gone
+  // through the final norm. At most kMaxHeadRequests may be unfinished.
+  virtual absl::Status Begin(absl::Span<const float> rows, int64_t count) = 0;
+  // Waits for the oldest request: [count][shared_logits].
+  virtual absl::StatusOr<std::vector<float>> Finish() = 0;
+};
+
 // Not thread-safe: one step at a time.
 class Stage {
  public:
@@ -57,6 +79,15 @@ class Stage {
   // logits that are not finite fail their span alone: Internal, naming layers and position.
   virtual absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                               const std::vector<OutputSpec>& outputs) = 0;
+  // Where a head that shares its matrix finds the other stage; before the first step. Forward ends
+  // with the partner's error where it has one.
+  virtual void SetHeadPartner(HeadPartner* partner) = 0;
+  // What a HeadPartner computes, at a stage without the head that has shared logits.
+  virtual absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
+                                                          int64_t count) = 0;
+  // Called by Forward between products of matrices: a moment at which SharedLogits may be called.
+  // The head does not wait until a long step is done.
+  virtual void SetBetweenProducts(std::function<void()> visit) = 0;
   virtual StageStats Stats() const = 0;
 };
 

@@ -1,5 +1,6 @@
 """Workers as processes: started, dialled, killed."""
 
+import itertools
 import os
 import signal
 
@@ -50,10 +51,28 @@ class Remote(harness.EndToEndTest):
                 self.expect_no_orphans()
 
 
+class SharedHead(harness.EndToEndTest):
+    def shared_logits(self, *arguments):
+        answer = self.expect_json("--model", models.path("large_head"), "--ids", "11", "-n", 1,
+                                  *arguments)
+        return [stage["shared_logits"] for stage in answer["plan"]]
+
+    def test_on_one_machine_alone(self):
+        first, second, third = self.shared_logits("--workers", 3)
+        self.assertEqual(first, 0)
+        self.assertEqual(second, third)
+        self.assertGreater(third, models.LARGE_VOCABULARY / 4)
+        self.assertLess(third, models.LARGE_VOCABULARY / 2)
+        self.assertEqual(self.shared_logits("--workers", 0, "--stages", 2), [0, 0])
+        workers = [self.start_worker("--model", models.path("large_head")) for _ in range(2)]
+        addresses = ",".join(worker.address for worker in workers)
+        self.assertEqual(self.shared_logits("--workers", addresses), [0, 0])
+
+
 class Death(harness.EndToEndTest):
-    def start_generation(self, *arguments):
+    def start_generation(self, *arguments, model="f32"):
         """A coordinator that is in the middle of an answer."""
-        running = self.start(harness.COORDINATOR, "--model", models.path("f32"), "--ids", "11,12",
+        running = self.start(harness.COORDINATOR, "--model", models.path(model), "--ids", "11,12",
                              "-n", LONG, "--temp", 0, "--ignore-eos", *arguments)
         running.wait_for_output()
         return running
@@ -70,9 +89,9 @@ class Death(harness.EndToEndTest):
                 running.finish()
 
     def test_local_worker_killed(self):
-        for index in (0, 1):
-            with self.subTest(worker=index):
-                running = self.start_generation("--workers", 2)
+        for index, model in itertools.product((0, 1), ("f32", "large_head")):
+            with self.subTest(worker=index, model=model):
+                running = self.start_generation("--workers", 2, model=model)
                 running.kill(signal.SIGSTOP)
                 os.kill(self.workers()[index], signal.SIGKILL)
                 killed = harness.time.monotonic()

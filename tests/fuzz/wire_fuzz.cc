@@ -15,7 +15,17 @@
 namespace baton {
 namespace {
 
-enum Message : uint8_t { kStep, kOutputs, kReply, kConfigure, kEdgeHello, kFailure, kMessageCount };
+enum Message : uint8_t {
+  kStep,
+  kOutputs,
+  kReply,
+  kConfigure,
+  kEdgeHello,
+  kFailure,
+  kHeadRows,
+  kHeadLogits,
+  kMessageCount
+};
 
 StageConfig StageOf(int index) {
   StageConfig stage;
@@ -24,6 +34,7 @@ StageConfig StageOf(int index) {
   stage.role.layers = {2 * index, 2 * index + 2};
   stage.role.embedding = index == 0;
   stage.role.head = index == 2;
+  stage.role.shared_logits = index > 0 ? 20 : 0;
   stage.layer_count = 6;
   stage.width = 4;
   stage.vocabulary_size = 50;
@@ -33,6 +44,8 @@ StageConfig StageOf(int index) {
   if (index < 2) stage.next_address = "localhost:5000";
   return stage;
 }
+
+constexpr int64_t kAskedHeadRows = 2;
 
 StepOutputs Asked() {
   StepOutputs asked = {.epoch = 9, .step = 5, .outputs = std::vector<OutputSpec>(2)};
@@ -97,6 +110,20 @@ void Receive(Message message, int stage_index, const std::string& bytes) {
       if (failure.ParseFromString(bytes)) CHECK(!FromWire(failure).ok());
       return;
     }
+    case kHeadRows: {
+      auto rows = DecodeHeadRows(Frame(bytes), stage);
+      if (!rows.ok()) return;
+      const int64_t count = rows->count;
+      CHECK(DecodeHeadRows(EncodeHeadRows(std::move(rows->rows), count), stage).ok());
+      return;
+    }
+    case kHeadLogits: {
+      auto logits = DecodeHeadLogits(Frame(bytes), stage, kAskedHeadRows);
+      if (!logits.ok()) return;
+      const grpc::ByteBuffer frame = EncodeHeadLogits(*std::move(logits));
+      CHECK(DecodeHeadLogits(frame, stage, kAskedHeadRows).ok());
+      return;
+    }
     case kMessageCount:
       return;
   }
@@ -146,6 +173,9 @@ std::vector<std::string> FuzzSeeds() {
   seeds.push_back(Seed(kStep, 1, Bytes(EncodeStep(std::move(failed)))));
   seeds.push_back(Seed(kOutputs, 2, Bytes(EncodeOutputs(Asked()))));
   seeds.push_back(Seed(kReply, 2, Bytes(EncodeReply(SomeReply()))));
+  const std::vector<float> rows(kAskedHeadRows * 4, 0.5f), logits(kAskedHeadRows * 20, 0.25f);
+  seeds.push_back(Seed(kHeadRows, 1, Bytes(EncodeHeadRows(rows, kAskedHeadRows))));
+  seeds.push_back(Seed(kHeadLogits, 2, Bytes(EncodeHeadLogits({0.5, logits}))));
   seeds.push_back(Seed(kFailure, 0, ToWire(absl::DataLossError("gone")).SerializeAsString()));
   return seeds;
 }
