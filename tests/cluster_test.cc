@@ -11,6 +11,7 @@
 #include "coordinator/cluster/remote_pipeline.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/call_server.h"
 #include "proto/convert.h"
 #include "proto/frame.h"
 #include "proto/frame_stream.h"
@@ -267,6 +268,37 @@ TEST(SharedHeadTest, DoesNotWaitForTheOtherStagesStep) {
     ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
   }
   EXPECT_TRUE(was_asked_inside);
+}
+
+// Logits of the first step are given only when the last stage has begun with the second.
+TEST(SharedHeadTest, ComputesTheNextStepWhileLogitsAreOnTheirWay) {
+  std::atomic<bool> is_armed{false}, next_began{false}, was_beside{false};
+  Cluster cluster(2, {.on_forward =
+                          [&](const Batch& batch) {
+                            if (batch.hidden.empty()) return;
+                            // The first stage is through with the second step meanwhile.
+                            if (batch.step == 1) std::this_thread::sleep_for(milliseconds(50));
+                            if (batch.step == 2) next_began = true;
+                          },
+                      .on_shared_logits =
+                          [&](int64_t) {
+                            if (!is_armed.exchange(false)) return;
+                            was_beside = Eventually([&] { return next_began.load(); });
+                          }});
+  cluster.shares_head = true;
+  const auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  is_armed = true;
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
+  }
+  for (int i = 0; i < 2; ++i) {
+    const auto result = (*pipeline)->Next();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, static_cast<uint64_t>(i));
+    ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
+  }
+  EXPECT_TRUE(was_beside);
 }
 
 TEST(SharedHeadTest, NamesAWorkerThatVanishes) {
@@ -531,6 +563,8 @@ TEST(WorkerServerTest, SilentCallsLockNobodyOut) {
 // One worker, spoken to by hand.
 class RawWorker : public testing::Test {
  protected:
+  explicit RawWorker(FakeStageOptions options = {}) : cluster_(1, std::move(options)) {}
+
   void SetUp() override {
     config_.epoch = 5;
     config_.model_identity = SomeIdentity();
@@ -616,7 +650,7 @@ class RawWorker : public testing::Test {
     return DecodeReply(frame, config_, {.epoch = 5, .step = step, .outputs = SomeOutputs()});
   }
 
-  Cluster cluster_{1};
+  Cluster cluster_;
   StageConfig config_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<wire::Worker::Stub> stub_;
@@ -771,6 +805,63 @@ class RawHead : public RawWorker {
 
   std::shared_ptr<ClientFrameStream> head_;
 };
+
+// The first of two stages that share the head; the test is the last, and the coordinator.
+class RawHelper : public RawWorker {
+ protected:
+  RawHelper()
+      : RawWorker(
+            {.on_shared_logits = [](int64_t) { std::this_thread::sleep_for(milliseconds(100)); }}) {
+  }
+
+  // Opens the chain, once the stage has dialled a last stage that asks for logits in `requests`.
+  void Ask(std::vector<grpc::ByteBuffer> requests) {
+    requests_ = std::move(requests);
+    Address address = *ParseAddress("127.0.0.1:0");
+    ASSERT_TRUE(last_stage_.Start(address));
+    config_.stage_count = 2;
+    config_.role = {{0, 1}, true, false, kShared};
+    config_.next_address = address.ToString();
+    Lease();
+    chain_ = OpenEdge(kChainMethod);
+    chain_->Write(EncodeFrame(MakeEdgeHello(config_, 0)));
+  }
+
+  absl::Status Serve(const std::string& method, FrameStream& stream) {
+    grpc::ByteBuffer frame;
+    stream.Read(&frame);
+    stream.Write(method == kHeadMethod ? EncodeFrame(wire::HeadRows()) : EncodeCredits(2));
+    if (method == kHeadMethod) {
+      for (const grpc::ByteBuffer& request : requests_) stream.Write(request);
+    }
+    while (stream.Read(&frame)) {
+      if (method == kHeadMethod) ++answers_;
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<grpc::ByteBuffer> requests_;
+  std::atomic<int> answers_{0};
+  CallServer last_stage_{
+      [this](const std::string& method, const auto& stream) { return Serve(method, *stream); }};
+};
+
+TEST_F(RawHelper, AnswersAsManyRequestsAsMayBeAsked) {
+  Ask(std::vector<grpc::ByteBuffer>(kMaxHeadRequests,
+                                    EncodeHeadRows(std::vector<float>(kWidth), 1)));
+  EXPECT_TRUE(Eventually([&] { return answers_ == kMaxHeadRequests; }));
+}
+
+TEST_F(RawHelper, RefusesMoreRequestsThanMayBeAsked) {
+  Ask(std::vector<grpc::ByteBuffer>(kMaxHeadRequests + 1,
+                                    EncodeHeadRows(std::vector<float>(kWidth), 1)));
+  EXPECT_EQ(LeaseFailure(), "stage 0 was asked for logits more than 4 times at once");
+}
+
+TEST_F(RawHelper, RefusesRowsOfAnotherWidth) {
+  Ask({EncodeHeadRows(std::vector<float>(kWidth + 1), 1)});
+  EXPECT_EQ(LeaseFailure(), "floats of the head's rows is 9, expected 8 to 8");
+}
 
 TEST_F(RawHead, IsSharedWithOneStageAlone) {
   const auto second = OpenHead();

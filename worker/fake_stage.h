@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -55,12 +56,14 @@ class FakeStage : public Stage {
       }
     }
     if (options_.role.head) {
-      absl::StatusOr<std::vector<SpanOutput>> made = Output(batch, hidden, outputs);
-      if (!made.ok()) return made.status();
-      output.outputs = *std::move(made);
+      output.outputs = Output(batch, hidden, outputs);
       for (const SpanFailure& failed : output.failures) {
         output.outputs[failed.span] = SpanOutput();
         output.outputs[failed.span].status = failed.status;
+      }
+      if (options_.role.shared_logits > 0) {
+        const absl::Status shared = ShareHead(batch, hidden, output);
+        if (!shared.ok()) return shared;
       }
     } else {
       output.hidden = std::move(hidden);
@@ -103,16 +106,35 @@ class FakeStage : public Stage {
     } while (std::chrono::steady_clock::now() < end);
   }
 
-  // Asks the stage before for its logits of a row, and checks them: they change nothing.
-  absl::Status CheckShared(const float* row) const {
-    if (options_.role.shared_logits == 0) return absl::OkStatus();
-    const absl::Status begun = partner_->Begin(absl::MakeConstSpan(row, options_.width), 1);
-    if (!begun.ok()) return begun;
-    const absl::StatusOr<std::vector<float>> logits = partner_->Finish();
-    if (!logits.ok()) return logits.status();
-    for (int i = 0; i < options_.role.shared_logits; ++i) {
-      if (logits->at(i) != row[0] + static_cast<float>(i)) return absl::InternalError("mixed up");
+  // Has the outputs wait for the other stage's logits of each span's last row, and checks these:
+  // they change nothing.
+  absl::Status ShareHead(const Batch& batch, const std::vector<float>& hidden,
+                         StageOutput& output) const {
+    std::map<int64_t, float> first_logits;  // by request
+    size_t end = 0;
+    for (const Span& span : batch.spans) {
+      end += span.tokens.size() * options_.width;
+      const float* row = hidden.data() + end - options_.width;
+      const auto request = partner_->Begin(absl::MakeConstSpan(row, options_.width), 1);
+      if (!request.ok()) return request.status();
+      first_logits[*request] = row[0];
     }
+    const int shared = options_.role.shared_logits;
+    output.finish = [this, shared, first_logits,
+                     outputs =
+                         std::move(output.outputs)]() -> absl::StatusOr<std::vector<SpanOutput>> {
+      for (const auto& [request, first] : first_logits) {
+        const absl::StatusOr<std::vector<float>> logits = partner_->Finish(request);
+        if (!logits.ok()) return logits.status();
+        for (int i = 0; i < shared; ++i) {
+          if (logits->at(i) != first + static_cast<float>(i)) {
+            return absl::InternalError("mixed up");
+          }
+        }
+      }
+      return outputs;
+    };
+    output.outputs.clear();
     return absl::OkStatus();
   }
 
@@ -135,16 +157,13 @@ class FakeStage : public Stage {
     return hidden;
   }
 
-  absl::StatusOr<std::vector<SpanOutput>> Output(const Batch& batch,
-                                                 const std::vector<float>& hidden,
-                                                 const std::vector<OutputSpec>& outputs) const {
+  std::vector<SpanOutput> Output(const Batch& batch, const std::vector<float>& hidden,
+                                 const std::vector<OutputSpec>& outputs) const {
     std::vector<SpanOutput> result;
     size_t end = 0;
     for (size_t s = 0; s < batch.spans.size(); ++s) {
       end += batch.spans[s].tokens.size() * options_.width;
       const float last = hidden[end - options_.width];
-      const absl::Status checked = CheckShared(hidden.data() + end - options_.width);
-      if (!checked.ok()) return checked;
       SpanOutput out;
       if (outputs[s].kind == OutputSpec::Kind::kSample) {
         const int32_t token = static_cast<int32_t>(last * 16) % options_.vocabulary_size;

@@ -14,8 +14,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-// The other stage answers between two products of a step, or at once where it waits itself.
-constexpr std::chrono::milliseconds kAwake{20};
+thread_local RemotePartner::Times times_of_thread;
 
 }  // namespace
 
@@ -40,56 +39,49 @@ absl::Status RemotePartner::Serve(std::shared_ptr<FrameStream> stream) {
 void RemotePartner::Stop() {
   std::lock_guard<std::mutex> lock(mutex_);
   has_ended_ = true;
-  is_ready_ = true;
   changed_.notify_all();
 }
 
 absl::Status RemotePartner::Accept(const grpc::ByteBuffer& frame) {
-  int64_t rows;
+  int64_t rows = 0;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (asked_rows_.empty()) return absl::InvalidArgumentError("logits came that nobody asked for");
     rows = asked_rows_.front();
-    asked_rows_.pop_front();
   }
   ASSIGN_OR_RETURN(HeadLogits logits, DecodeHeadLogits(frame, config_, rows));
   std::lock_guard<std::mutex> lock(mutex_);
-  arrived_.push_back(std::move(logits));
-  is_ready_ = true;
+  arrived_.emplace(next_request_ - asked_rows_.size(), std::move(logits));
+  asked_rows_.pop_front();
+  --waiting_for_;
   changed_.notify_all();
   return absl::OkStatus();
 }
 
-absl::Status RemotePartner::Begin(absl::Span<const float> rows, int64_t count) {
-  std::shared_ptr<FrameStream> stream;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stream = stream_;
-    if (stream != nullptr) asked_rows_.push_back(count);
-  }
-  if (stream == nullptr) {
+absl::StatusOr<int64_t> RemotePartner::Begin(absl::Span<const float> rows, int64_t count) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stream_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("stage ", config_.stage_index - 1, " shares the head and has not connected"));
   }
+  asked_rows_.push_back(count);
+  ++waiting_for_;
   // Where the stream is broken, Serve ends.
-  stream->Write(EncodeHeadRows({rows.begin(), rows.end()}, count));
-  return absl::OkStatus();
+  stream_->Write(EncodeHeadRows({rows.begin(), rows.end()}, count));
+  return next_request_++;
 }
 
-absl::StatusOr<std::vector<float>> RemotePartner::Finish() {
+absl::StatusOr<std::vector<float>> RemotePartner::Finish(int64_t request) {
   const Clock::time_point start = Clock::now();
-  spinner_.Wait(kAwake, [this] { return is_ready_.load(std::memory_order_acquire); });
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [this] { return is_ready_.load(); });
+  changed_.wait(lock, [&] { return has_ended() || arrived_.count(request) > 0; });
   if (has_ended()) return absl::UnavailableError("the stage that shares the head is lost");
-  times_.wait_ms += Milliseconds(Clock::now() - start).count();
-  HeadLogits logits = std::move(arrived_.front());
-  arrived_.pop_front();
-  is_ready_ = !arrived_.empty();
-  times_.compute_ms += logits.compute_ms;
+  HeadLogits logits = std::move(arrived_.extract(request).mapped());
+  times_of_thread.wait_ms += Milliseconds(Clock::now() - start).count();
+  times_of_thread.compute_ms += logits.compute_ms;
   return std::move(logits.logits);
 }
 
-RemotePartner::Times RemotePartner::TakeTimes() { return std::exchange(times_, {}); }
+RemotePartner::Times RemotePartner::TakeTimes() { return std::exchange(times_of_thread, {}); }
 
 }  // namespace baton

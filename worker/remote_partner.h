@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -14,7 +15,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/base/spin.h"
 #include "engine/pipeline/stage.h"
 #include "proto/convert.h"
 #include "proto/frame_stream.h"
@@ -22,7 +22,7 @@
 
 namespace baton {
 
-// Begin, Finish and TakeTimes are of one thread, the one that computes; the rest is thread-safe.
+// Thread-safe.
 class RemotePartner final : public HeadPartner {
  public:
   // `config`, of the head's stage, outlives it.
@@ -35,31 +35,32 @@ class RemotePartner final : public HeadPartner {
   void Stop();
   bool has_ended() const { return has_ended_.load(); }
 
-  absl::Status Begin(absl::Span<const float> rows, int64_t count) override;
-  absl::StatusOr<std::vector<float>> Finish() override;
+  absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) override;
+  absl::StatusOr<std::vector<float>> Finish(int64_t request) override;
+  // Whether all that was asked is there, so that Finish would not wait. Takes no lock.
+  bool is_ready() const { return waiting_for_ == 0 || has_ended(); }
 
-  // Since they were last taken: how long Finish has waited, and the other stage computed.
+  // On this thread, since it last took them: how long Finish has waited, and the other stage
+  // computed.
   struct Times {
     double wait_ms = 0;
     double compute_ms = 0;
   };
-  Times TakeTimes();
+  static Times TakeTimes();
 
  private:
   absl::Status Accept(const grpc::ByteBuffer& frame);
 
   const StageConfig& config_;
   std::atomic<bool> has_ended_{false};
-  std::atomic<bool> is_ready_{false};  // Finish need not wait
-  // Of the thread that computes.
-  PoliteSpinner spinner_;
-  Times times_;
+  std::atomic<int> waiting_for_{0};  // requests
 
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   std::shared_ptr<FrameStream> stream_;
+  int64_t next_request_ = 0;
   std::deque<int64_t> asked_rows_;  // of requests that no logits have come for
-  std::deque<HeadLogits> arrived_;
+  std::map<int64_t, HeadLogits> arrived_;
 };
 
 }  // namespace baton

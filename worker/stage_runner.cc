@@ -20,6 +20,9 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 // this, the time to wake up is no longer felt. An answer's end costs so much of one core.
 constexpr std::chrono::milliseconds kAwake{20};
 
+// Steps that may wait for the partner while the next one is computed: half of kMaxHeadRequests.
+constexpr int kMostUnfinished = 1;
+
 }  // namespace
 
 StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, EventLoop& loop,
@@ -35,6 +38,7 @@ StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, Event
     stage_->SetBetweenProducts([this] { ShareBetweenProducts(); });
   }
   threads_.emplace_back([this] { ComputeThread(); });
+  if (partner_ != nullptr) threads_.emplace_back([this] { FinishThread(); });
 }
 
 StageRunner::~StageRunner() { Stop(); }
@@ -52,9 +56,11 @@ void StageRunner::Stop() {
     }
     threads.swap(threads_);
     outputs_changed_.notify_all();
+    unfinished_changed_.notify_all();
   }
   if (partner_ != nullptr) partner_->Stop();
   inbox_.Close();
+  unfinished_.Close();
   for (std::thread& thread : threads) thread.join();
   if (!threads.empty()) stage_.reset();
 }
@@ -205,9 +211,8 @@ void StageRunner::ComputeThread() {
       ShareLogits(*rows);
       continue;
     }
-    std::optional<Finished> finished = Compute(std::get<ChainStep>(*std::move(job)));
-    if (!finished.has_value()) return;
-    Emit(*std::move(finished));
+    std::unique_ptr<Step> step = Compute(std::get<ChainStep>(*std::move(job)));
+    if (step == nullptr || !Deliver(std::move(step))) return;
   }
 }
 
@@ -218,40 +223,40 @@ std::optional<StageRunner::Job> StageRunner::AwaitJob() {
 }
 
 // Nothing when the stage was stopped, or has lost the one that it shares the head with.
-std::optional<StageRunner::Finished> StageRunner::Compute(ChainStep step) {
-  std::vector<OutputSpec> outputs;
+std::unique_ptr<StageRunner::Step> StageRunner::Compute(ChainStep chain) {
+  auto step = std::make_unique<Step>();
+  step->chain = std::move(chain);
   if (config_.is_last()) {
-    std::optional<std::vector<OutputSpec>> taken = TakeOutputs(step.batch.step);
-    if (!taken.has_value()) return std::nullopt;
-    outputs = *std::move(taken);
+    std::optional<std::vector<OutputSpec>> taken = TakeOutputs(step->chain.batch.step);
+    if (!taken.has_value()) return nullptr;
+    step->asked = *std::move(taken);
   }
-  Finished finished;
   const Clock::time_point start = Clock::now();
   const std::chrono::nanoseconds idle_sharing = std::exchange(sharing_, {});
-  if (step.error.ok()) {
-    absl::StatusOr<StageOutput> output = stage_->Forward(step.batch, outputs);
+  if (step->chain.error.ok()) {
+    absl::StatusOr<StageOutput> output = stage_->Forward(step->chain.batch, step->asked);
     if (!output.ok()) {
-      if (partner_ != nullptr && partner_->has_ended()) return std::nullopt;
-      step.error = output.status();
-      step.failed_stage = config_.stage_index;
+      if (partner_ != nullptr && partner_->has_ended()) return nullptr;
+      step->chain.error = output.status();
+      step->chain.failed_stage = config_.stage_index;
     } else {
-      finished.outputs = std::move(output->outputs);
-      step.batch.hidden = std::move(output->hidden);
-      step.batch.failures = std::move(output->failures);
+      step->outputs = std::move(output->outputs);
+      step->finish = std::move(output->finish);
+      step->chain.batch.hidden = std::move(output->hidden);
+      step->chain.batch.failures = std::move(output->failures);
     }
   }
-  finished.done = Clock::now();
-  AddTiming(start, finished.done, idle_sharing, step);
-  finished.step = std::move(step);
-  return finished;
+  AddTiming(start, idle_sharing, *step);
+  return step;
 }
 
 // What a stage computes of another one's head counts as that step's, at the stage that computes it.
-void StageRunner::AddTiming(Clock::time_point start, Clock::time_point end,
-                            std::chrono::nanoseconds idle_sharing, ChainStep& step) {
-  const Clock::time_point idle_since = std::exchange(last_done_, end);
+void StageRunner::AddTiming(Clock::time_point start, std::chrono::nanoseconds idle_sharing,
+                            Step& step) {
+  step.done = Clock::now();
+  const Clock::time_point idle_since = std::exchange(last_done_, step.done);
   StageTiming timing;
-  timing.compute_ms = Milliseconds(end - start - std::exchange(sharing_, {})).count();
+  timing.compute_ms = Milliseconds(step.done - start - std::exchange(sharing_, {})).count();
   if (idle_since != Clock::time_point()) {
     last_wait_ = start - idle_since;
     timing.input_wait_ms = Milliseconds(last_wait_ - idle_sharing).count();
@@ -260,9 +265,68 @@ void StageRunner::AddTiming(Clock::time_point start, Clock::time_point end,
     const RemotePartner::Times times = partner_->TakeTimes();
     timing.compute_ms -= times.wait_ms;
     timing.input_wait_ms += times.wait_ms;
-    step.stages.back().compute_ms += times.compute_ms;
+    step.chain.stages.back().compute_ms += times.compute_ms;
   }
-  step.stages.push_back(timing);
+  step.chain.stages.push_back(timing);
+}
+
+// Steps leave in order. What a step lacks of its head is waited for here only as long as there is
+// nothing else to compute. False when the stage has ended.
+bool StageRunner::Deliver(std::unique_ptr<Step> step) {
+  if (partner_ == nullptr) {
+    Emit(std::move(step));
+    return true;
+  }
+  const bool is_next = UnfinishedCount() == 0;
+  if (is_next && step->finish && !inbox_.WillPop()) {
+    spinner_.Wait(kAwake, [this] { return partner_->is_ready() || inbox_.WillPop(); });
+    if (partner_->is_ready() && !FinishNow(*step)) return false;
+  }
+  if (is_next && !step->finish) {
+    Emit(std::move(step));
+    return true;
+  }
+  std::unique_lock<std::mutex> lock(mutex_);
+  ++unfinished_count_;
+  unfinished_.Push(std::move(step));
+  unfinished_changed_.wait(lock,
+                           [this] { return stopped_ || unfinished_count_ <= kMostUnfinished; });
+  return !stopped_;
+}
+
+int StageRunner::UnfinishedCount() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return unfinished_count_;
+}
+
+// On the thread that computes, whose time it takes.
+bool StageRunner::FinishNow(Step& step) {
+  const Clock::time_point start = Clock::now();
+  if (!FinishHead(step)) return false;
+  StageTiming& timing = step.chain.stages.back();
+  timing.input_wait_ms += Milliseconds(start - step.done).count();
+  last_done_ = Clock::now();
+  timing.compute_ms += Milliseconds(last_done_ - start).count();
+  return true;
+}
+
+// False when the partner is lost.
+bool StageRunner::FinishHead(Step& step) {
+  absl::StatusOr<std::vector<SpanOutput>> outputs = std::exchange(step.finish, nullptr)();
+  if (!outputs.ok()) return false;
+  step.outputs = *std::move(outputs);
+  step.chain.stages.rbegin()[1].compute_ms += partner_->TakeTimes().compute_ms;
+  return true;
+}
+
+void StageRunner::FinishThread() {
+  while (std::optional<std::unique_ptr<Step>> step = unfinished_.Pop()) {
+    if ((*step)->finish && !FinishHead(**step)) return;
+    Emit(*std::move(step));
+    std::lock_guard<std::mutex> lock(mutex_);
+    --unfinished_count_;
+    unfinished_changed_.notify_all();
+  }
 }
 
 void StageRunner::ShareBetweenProducts() {
@@ -284,9 +348,9 @@ void StageRunner::ShareLogits(const HeadRows& rows) {
       {.compute_ms = Milliseconds(elapsed).count(), .logits = *std::move(logits)}));
 }
 
-void StageRunner::Emit(Finished finished) {
+void StageRunner::Emit(std::unique_ptr<Step> step) {
   std::lock_guard<std::mutex> lock(send_mutex_);
-  outbox_.push_back(std::move(finished));
+  outbox_.push_back(std::move(step));
   SendOutbox();
 }
 
@@ -300,32 +364,32 @@ void StageRunner::AddNextCredits(uint32_t steps) {
 void StageRunner::SendOutbox() {
   while (!outbox_.empty() && (config_.is_last() || next_credits_ > 0)) {
     if (!config_.is_last()) --next_credits_;
-    Send(std::move(outbox_.front()));
+    Send(*outbox_.front());
     outbox_.pop_front();
   }
 }
 
 // Where the edge is broken, who reads from it says why.
-void StageRunner::Send(Finished finished) {
+void StageRunner::Send(Step& step) {
   const auto sent = [weak = weak_from_this()] {
     const std::shared_ptr<StageRunner> runner = weak.lock();
     if (runner == nullptr) return;
     --runner->steps_inside_;
     runner->OweCredit();
   };
-  ChainStep& step = finished.step;
+  ChainStep& chain = step.chain;
   if (!config_.is_last()) {
-    step.stages.back().send_wait_ms = Milliseconds(Clock::now() - finished.done).count();
-    next_->Write(EncodeStep(std::move(step)), sent);
+    chain.stages.back().send_wait_ms = Milliseconds(Clock::now() - step.done).count();
+    next_->Write(EncodeStep(std::move(chain)), sent);
     return;
   }
   StepReply reply;
-  reply.result.epoch = step.batch.epoch;
-  reply.result.step = step.batch.step;
-  reply.result.outputs = std::move(finished.outputs);
-  reply.result.stages = std::move(step.stages);
-  reply.error = step.error;
-  reply.failed_stage = step.failed_stage;
+  reply.result.epoch = chain.batch.epoch;
+  reply.result.step = chain.batch.step;
+  reply.result.outputs = std::move(step.outputs);
+  reply.result.stages = std::move(chain.stages);
+  reply.error = chain.error;
+  reply.failed_stage = chain.failed_stage;
   results_->Write(EncodeReply(std::move(reply)), sent);
 }
 

@@ -12,7 +12,8 @@
 //
 // Where the last two stages share the head, the last one asks the other for logits over an edge of
 // their own (remote_partner.h). They are made between two products of the step that is computed
-// there.
+// there. The last stage goes on with its next step meanwhile, if it has one: another thread then
+// waits for them, samples, and sends the result.
 #ifndef BATON_WORKER_STAGE_RUNNER_H_
 #define BATON_WORKER_STAGE_RUNNER_H_
 
@@ -76,10 +77,13 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   using StatsPromise = std::shared_ptr<std::promise<StageStats>>;
   using Job = std::variant<ChainStep, HeadRows, StatsPromise>;
 
-  struct Finished {
-    ChainStep step;
-    std::vector<SpanOutput> outputs;             // of the last stage
-    std::chrono::steady_clock::time_point done;  // when it was computed
+  // A step that the stage has computed, or is computing.
+  struct Step {
+    ChainStep chain;
+    std::vector<OutputSpec> asked;  // of the last stage, and what it has made:
+    std::vector<SpanOutput> outputs;
+    std::function<absl::StatusOr<std::vector<SpanOutput>>()> finish;  // as in StageOutput
+    std::chrono::steady_clock::time_point done;                       // when it was computed
   };
 
   absl::Status CheckEdge(Edge edge) const;
@@ -103,14 +107,18 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   absl::Status AcceptHeadRows(HeadRows rows);
   void ShareBetweenProducts();
   void ShareLogits(const HeadRows& rows);
-  std::optional<Finished> Compute(ChainStep step);
-  void AddTiming(std::chrono::steady_clock::time_point start,
-                 std::chrono::steady_clock::time_point end, std::chrono::nanoseconds idle_sharing,
-                 ChainStep& step);
-  void Emit(Finished finished);
+  std::unique_ptr<Step> Compute(ChainStep chain);
+  void AddTiming(std::chrono::steady_clock::time_point start, std::chrono::nanoseconds idle_sharing,
+                 Step& step);
+  bool Deliver(std::unique_ptr<Step> step);
+  int UnfinishedCount();
+  bool FinishNow(Step& step);
+  bool FinishHead(Step& step);
+  void FinishThread();
+  void Emit(std::unique_ptr<Step> step);
   void AddNextCredits(uint32_t steps);
   void SendOutbox();
-  void Send(Finished finished);
+  void Send(Step& step);
   void OweCredit();
   void ReturnCredits();
   void GiveCredits(uint32_t steps, std::function<void()> sent = nullptr);
@@ -125,7 +133,8 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   PoliteSpinner spinner_;
   // Of the same: spent on the other stage's head since a step last began or ended.
   std::chrono::nanoseconds sharing_{0};
-  std::unique_ptr<RemotePartner> partner_;  // of a last stage that shares the head
+  std::unique_ptr<RemotePartner> partner_;           // of a last stage that shares the head
+  ClosableQueue<std::unique_ptr<Step>> unfinished_;  // wait for it while the next is computed
   const FailureCallback on_failure_;
 
   EventLoop& loop_;
@@ -133,9 +142,9 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   ClosableQueue<Job> inbox_;
   std::atomic<int> head_requests_{0};  // of the last stage, not answered yet
 
-  std::mutex send_mutex_;        // of the next two, and of the order in which steps leave
-  std::deque<Finished> outbox_;  // waits for credits
-  uint64_t next_credits_ = 0;    // of the next stage
+  std::mutex send_mutex_;  // of the next two, and of the order in which steps leave
+  std::deque<std::unique_ptr<Step>> outbox_;  // waits for credits
+  uint64_t next_credits_ = 0;                 // of the next stage
 
   // Of the loop's thread.
   uint64_t next_step_ = 0;
@@ -147,6 +156,8 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   std::condition_variable outputs_changed_;
   std::map<uint64_t, std::vector<OutputSpec>> outputs_;  // by step; last stage
   uint64_t next_outputs_ = 0;
+  std::condition_variable unfinished_changed_;
+  int unfinished_count_ = 0;  // in unfinished_, or about to leave
   bool stopped_ = false;
   bool failed_ = false;
   // Each is opened once: an edge that broke ends the stage.

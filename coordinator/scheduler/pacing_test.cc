@@ -74,6 +74,16 @@ TEST(PacingTest, AnswersAreSplitWhereItPays) {
   EXPECT_EQ(pace.steps_in_flight, 2);
 }
 
+// Steps that cost what their rows do: a group more than stages keeps these busy, and costs nothing.
+TEST(PacingTest, OneGroupMoreThanStagesFillsTheGaps) {
+  for (const int stages : {2, 4}) {
+    const Pace pace = Pacing(stages, 0, 0, kMost).Choose(Measured(stages, 0.1, 1), 1000, {0, 0});
+    EXPECT_EQ(pace.decode_groups, stages + 1);
+    EXPECT_EQ(pace.steps_in_flight, stages + 1);
+  }
+  EXPECT_EQ(Pacing(1, 0, 0, kMost).Choose(Measured(1, 0.1, 1), 256, {0, 0}).decode_groups, 1);
+}
+
 TEST(PacingTest, OneAnswerIsOneGroup) {
   const Pace pace = Pacing(4, 0, 0, kMost).Choose(Measured(4, 1, 1), 1, {0, 0});
   EXPECT_EQ(pace.decode_groups, 1);

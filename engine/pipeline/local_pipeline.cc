@@ -24,16 +24,13 @@ LocalPipeline::LocalPipeline(std::vector<std::unique_ptr<Stage>> stages)
   stages_.back()->SetHeadPartner(&*partner_);
 }
 
-absl::Status LocalPipeline::Partner::Begin(absl::Span<const float> rows, int64_t count) {
-  ASSIGN_OR_RETURN(std::vector<float> logits, stage_.SharedLogits(rows, count));
-  logits_.push_back(std::move(logits));
-  return absl::OkStatus();
+absl::StatusOr<int64_t> LocalPipeline::Partner::Begin(absl::Span<const float> rows, int64_t count) {
+  ASSIGN_OR_RETURN(logits_[next_request_], stage_.SharedLogits(rows, count));
+  return next_request_++;
 }
 
-absl::StatusOr<std::vector<float>> LocalPipeline::Partner::Finish() {
-  std::vector<float> logits = std::move(logits_.front());
-  logits_.pop_front();
-  return logits;
+absl::StatusOr<std::vector<float>> LocalPipeline::Partner::Finish(int64_t request) {
+  return std::move(logits_.extract(request).mapped());
 }
 
 absl::Status LocalPipeline::Submit(Batch batch, std::vector<OutputSpec> outputs) {
@@ -64,6 +61,9 @@ absl::StatusOr<StepResult> LocalPipeline::Run(Step step) {
   for (size_t i = 0; i < stages_.size(); ++i) {
     const Clock::time_point start = Clock::now();
     ASSIGN_OR_RETURN(StageOutput output, stages_[i]->Forward(step.batch, step.outputs));
+    if (output.finish) {
+      ASSIGN_OR_RETURN(output.outputs, output.finish());
+    }
     const Clock::time_point end = Clock::now();
     const Clock::time_point idle_since = std::exchange(last_ends_[i], end);
     StageTiming& timing = result.stages.emplace_back();

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -43,12 +44,13 @@ class LocalPipeline : public Pipeline {
   class Partner : public HeadPartner {
    public:
     explicit Partner(Stage& stage) : stage_(stage) {}
-    absl::Status Begin(absl::Span<const float> rows, int64_t count) override;
-    absl::StatusOr<std::vector<float>> Finish() override;
+    absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) override;
+    absl::StatusOr<std::vector<float>> Finish(int64_t request) override;
 
    private:
     Stage& stage_;
-    std::deque<std::vector<float>> logits_;
+    std::map<int64_t, std::vector<float>> logits_;  // by request
+    int64_t next_request_ = 0;
   };
 
   absl::StatusOr<StepResult> Run(Step step);

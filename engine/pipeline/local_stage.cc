@@ -74,12 +74,11 @@ absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
                                                  " logits"));
 }
 
-// Rows of the head at a time. A partner should have its second half to do while the logits of the
-// first are fetched and used; a few rows cost little more than one, and stay together.
-int64_t HeadChunk(int64_t row_count, bool shares) {
+// Rows of a request to the partner, of `count` that are asked for at once: the second half is made
+// while the first one is on its way. A few rows cost little more than one, and stay together.
+int64_t RequestRows(int64_t count) {
   constexpr int64_t kWorthHalving = 16;
-  if (!shares || row_count < kWorthHalving) return kMaxHeadRows;
-  return std::min(kMaxHeadRows, (row_count + 1) / 2);
+  return count < kWorthHalving ? count : (count + 1) / 2;
 }
 
 // The rows of the output matrix that a stage with this role computes.
@@ -382,9 +381,7 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
   FailSpans(step, hidden, statuses);
   StageOutput output;
   if (options_.role.head) {
-    ASSIGN_OR_RETURN(output.outputs,
-                     RunHead(batch, step, std::move(statuses), hidden.data(), outputs));
-    return output;
+    return RunHead(batch, step, std::move(statuses), hidden.data(), outputs);
   }
   for (size_t i = 0; i < statuses.size(); ++i) {
     if (statuses[i].ok()) continue;
@@ -393,6 +390,33 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
   output.hidden = std::move(hidden);
   return output;
 }
+
+// Logits that are being made, and what is made of them.
+struct LocalStage::OpenHead {
+  OpenHead(LocalStage& owner, const Batch& step_batch, const std::vector<OutputSpec>& asked)
+      : stage(owner), batch(step_batch), outputs(asked) {
+    const std::lock_guard<std::mutex> lock(stage.buffers_mutex_);
+    if (stage.buffers_.empty()) return;
+    logits = std::move(stage.buffers_.back());
+    stage.buffers_.pop_back();
+  }
+  ~OpenHead() {
+    const std::lock_guard<std::mutex> lock(stage.buffers_mutex_);
+    stage.buffers_.push_back(std::move(logits));
+  }
+
+  LocalStage& stage;
+  const Batch& batch;
+  const std::vector<OutputSpec>& outputs;
+  std::vector<HeadRow> rows;
+  std::mutex mutex;  // of the results' statuses
+  std::vector<SpanOutput> results;
+  // Of rows [first, first + count) at present.
+  int64_t first = 0;
+  int64_t count = 0;
+  std::vector<float> logits;                          // [count][vocabulary]
+  std::vector<std::pair<int64_t, int64_t>> requests;  // to the partner: number, rows
+};
 
 // The rows whose logits are wanted, and room in `results` for what they give. Spans that have
 // failed want none.
@@ -418,31 +442,30 @@ std::vector<LocalStage::HeadRow> LocalStage::PlaceOutputs(const StepRows& step,
   return rows;
 }
 
-absl::StatusOr<std::vector<SpanOutput>> LocalStage::RunHead(
-    const Batch& batch, const StepRows& step, std::vector<absl::Status> statuses,
-    const float* hidden, const std::vector<OutputSpec>& outputs) {
-  std::vector<SpanOutput> results(outputs.size());
-  for (size_t i = 0; i < statuses.size(); ++i) results[i].status = std::move(statuses[i]);
-  const std::vector<HeadRow> rows = PlaceOutputs(step, outputs, results);
-  const int64_t count = rows.size();
-  const int64_t most = HeadChunk(count, options_.role.shared_logits > 0);
-  NormalizeHeadRows(rows, hidden);
-  RETURN_IF_ERROR(BeginShared(0, std::min(most, count)));
-  for (int64_t first = 0; first < count; first += most) {
-    const int64_t end = std::min(count, first + most);
-    RETURN_IF_ERROR(BeginShared(end, std::min(most, count - end)));
-    RETURN_IF_ERROR(ComputeLogits(first, end - first));
-    std::mutex mutex;
-    pool_.Run(end - first, [&](int64_t i, int) {
-      const HeadRow& row = rows[first + i];
-      const float* logits = logits_.data() + i * spec_.vocabulary_size;
-      absl::Status status =
-          UseLogits(row, logits, batch.spans[row.span], outputs[row.span], results[row.span]);
-      const std::lock_guard<std::mutex> lock(mutex);
-      results[row.span].status.Update(std::move(status));
-    });
+absl::StatusOr<StageOutput> LocalStage::RunHead(const Batch& batch, const StepRows& step,
+                                                std::vector<absl::Status> statuses,
+                                                const float* hidden,
+                                                const std::vector<OutputSpec>& outputs) {
+  const auto head = std::make_shared<OpenHead>(*this, batch, outputs);
+  head->results.resize(outputs.size());
+  for (size_t i = 0; i < statuses.size(); ++i) head->results[i].status = std::move(statuses[i]);
+  head->rows = PlaceOutputs(step, outputs, head->results);
+  NormalizeHeadRows(head->rows, hidden);
+  const int64_t count = head->rows.size();
+  StageOutput output;
+  for (int64_t first = 0; first < count; first += kMaxHeadRows) {
+    RETURN_IF_ERROR(BeginLogits(first, std::min(kMaxHeadRows, count - first), *head));
+    if (options_.role.shared_logits > 0 && first + kMaxHeadRows >= count) {
+      output.finish = [this, head]() -> absl::StatusOr<std::vector<SpanOutput>> {
+        RETURN_IF_ERROR(FinishLogits(*head));
+        return std::move(head->results);
+      };
+      return output;
+    }
+    RETURN_IF_ERROR(FinishLogits(*head));
   }
-  return results;
+  output.outputs = std::move(head->results);
+  return output;
 }
 
 PackedMatrix LocalStage::output_matrix() const {
@@ -480,36 +503,63 @@ void LocalStage::NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* 
   });
 }
 
-// Of head rows [first, first + count).
-absl::Status LocalStage::BeginShared(int64_t first, int64_t count) {
-  if (options_.role.shared_logits == 0 || count == 0) return absl::OkStatus();
-  const float* rows = head_rows_.data() + first * spec_.width;
-  return partner_->Begin(absl::MakeConstSpan(rows, count * spec_.width), count);
-}
-
-absl::Status LocalStage::ComputeLogits(int64_t first, int64_t count) {
-  const int64_t vocabulary = spec_.vocabulary_size;
+// All that this stage does for the logits of rows [first, first + count).
+absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& head) {
+  const int64_t width = spec_.width;
   const int64_t shared = options_.role.shared_logits;
-  logits_.resize(std::max<size_t>(logits_.size(), count * vocabulary));
-  MultiplyOutput(output_matrix(), head_rows_.data() + first * spec_.width, count,
-                 logits_.data() + shared, vocabulary);
-  if (shared > 0) {
-    ASSIGN_OR_RETURN(const std::vector<float> theirs, partner_->Finish());
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy_n(theirs.data() + i * shared, shared, logits_.data() + i * vocabulary);
-    }
+  const float* rows = head_rows_.data() + first * width;
+  head.first = first;
+  head.count = count;
+  head.requests.clear();
+  for (int64_t row = 0; shared > 0 && row < count; row += RequestRows(count)) {
+    const int64_t some = std::min(RequestRows(count), count - row);
+    ASSIGN_OR_RETURN(const int64_t request,
+                     partner_->Begin(absl::MakeConstSpan(rows + row * width, some * width), some));
+    head.requests.emplace_back(request, some);
   }
-  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return absl::OkStatus();
-  pool_.Run(count, [&](int64_t i, int) {
-    float* logits = logits_.data() + i * vocabulary;
-    kernels_.scale(logits, spec_.logit_scale, vocabulary);
-    if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, vocabulary);
-  });
+  head.logits.resize(std::max<size_t>(head.logits.size(), count * spec_.vocabulary_size));
+  MultiplyOutput(output_matrix(), rows, count, head.logits.data() + shared, spec_.vocabulary_size);
   return absl::OkStatus();
 }
 
-absl::Status LocalStage::UseLogits(const HeadRow& row, const float* logits, const Span& span,
-                                   const OutputSpec& spec, SpanOutput& output) const {
+// Adds the partner's, and makes of them what was asked for. Where there is a partner this may be
+// beside a Forward, which has the pool.
+absl::Status LocalStage::FinishLogits(OpenHead& head) {
+  const int64_t shared = options_.role.shared_logits;
+  if (shared == 0) {
+    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, head); });
+    return absl::OkStatus();
+  }
+  int64_t i = 0;
+  for (const auto& [request, count] : head.requests) {
+    ASSIGN_OR_RETURN(const std::vector<float> theirs, partner_->Finish(request));
+    for (int64_t row = 0; row < count; ++row, ++i) {
+      std::copy_n(theirs.data() + row * shared, shared,
+                  head.logits.data() + i * spec_.vocabulary_size);
+      UseLogits(i, head);
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Of row first + index.
+void LocalStage::UseLogits(int64_t index, OpenHead& head) const {
+  const int64_t vocabulary = spec_.vocabulary_size;
+  float* logits = head.logits.data() + index * vocabulary;
+  if (spec_.logit_scale != 1.0f || spec_.logit_soft_cap != 0) {
+    kernels_.scale(logits, spec_.logit_scale, vocabulary);
+    if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, vocabulary);
+  }
+  const HeadRow& row = head.rows[head.first + index];
+  absl::Status status = UseRow(row, logits, head.batch.spans[row.span], head.outputs[row.span],
+                               head.results[row.span]);
+  if (status.ok()) return;
+  const std::lock_guard<std::mutex> lock(head.mutex);
+  head.results[row.span].status.Update(std::move(status));
+}
+
+absl::Status LocalStage::UseRow(const HeadRow& row, const float* logits, const Span& span,
+                                const OutputSpec& spec, SpanOutput& output) const {
   const absl::Span<const float> values(logits, spec_.vocabulary_size);
   const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
   if (!IsFinite(logits, spec_.vocabulary_size)) {

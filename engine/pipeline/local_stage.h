@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -79,6 +80,7 @@ class LocalStage : public Stage {
     bool is_sample;  // or else a target
     size_t index;    // among the span's samples or targets
   };
+  struct OpenHead;
 
   LocalStage(ModelSpec spec, const LocalStageOptions& options);
   absl::Status LoadRopes(WeightLoader& loader);
@@ -95,19 +97,19 @@ class LocalStage : public Stage {
                         std::vector<float>& hidden, std::vector<absl::Status>& statuses);
   void FailSpans(const StepRows& step, std::vector<float>& hidden,
                  std::vector<absl::Status>& statuses) const;
-  absl::StatusOr<std::vector<SpanOutput>> RunHead(const Batch& batch, const StepRows& step,
-                                                  std::vector<absl::Status> statuses,
-                                                  const float* hidden,
-                                                  const std::vector<OutputSpec>& outputs);
+  absl::StatusOr<StageOutput> RunHead(const Batch& batch, const StepRows& step,
+                                      std::vector<absl::Status> statuses, const float* hidden,
+                                      const std::vector<OutputSpec>& outputs);
   std::vector<HeadRow> PlaceOutputs(const StepRows& step, const std::vector<OutputSpec>& outputs,
                                     std::vector<SpanOutput>& results) const;
   void NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden);
-  absl::Status BeginShared(int64_t first, int64_t count);
-  absl::Status ComputeLogits(int64_t first, int64_t count);
+  absl::Status BeginLogits(int64_t first, int64_t count, OpenHead& head);
+  absl::Status FinishLogits(OpenHead& head);
+  void UseLogits(int64_t index, OpenHead& head) const;
   void MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count, float* out,
                       int64_t stride);
-  absl::Status UseLogits(const HeadRow& row, const float* logits, const Span& span,
-                         const OutputSpec& spec, SpanOutput& output) const;
+  absl::Status UseRow(const HeadRow& row, const float* logits, const Span& span,
+                      const OutputSpec& spec, SpanOutput& output) const;
   // The rows of the output matrix that this stage has.
   PackedMatrix output_matrix() const;
 
@@ -126,7 +128,8 @@ class LocalStage : public Stage {
   LayerRunner runner_;
   MatMulInput head_input_;
   std::vector<float> head_rows_;  // [rows whose logits are asked for][width]
-  std::vector<float> logits_;     // [kMaxHeadRows][vocabulary]
+  std::mutex buffers_mutex_;
+  std::vector<std::vector<float>> buffers_;  // for logits, that no head has now
   HeadPartner* partner_ = nullptr;
   uint64_t weight_bytes_ = 0;
   uint64_t read_bytes_ = 0;

@@ -44,6 +44,10 @@ struct StageOutput {
   std::vector<float> hidden;
   std::vector<SpanFailure> failures;
   std::vector<SpanOutput> outputs;  // with the head: one per span
+  // With a head that shares its matrix: waits for the partner and makes the outputs, which are not
+  // there yet. Called once, on any thread, also beside the next Forward; until then batch and
+  // OutputSpecs must stay where they are. Fails with the partner's error.
+  std::function<absl::StatusOr<std::vector<SpanOutput>>()> finish;
 };
 
 // What a stage can say of itself, for the plan and the final statistics.
@@ -55,18 +59,20 @@ struct StageStats {
 
 // Rows whose logits are asked for at a time: a vocabulary of floats each.
 inline constexpr int64_t kMaxHeadRows = 32;
-// Requests that a partner may have: it goes on while what it has given is used.
-inline constexpr int kMaxHeadRequests = 2;
+// Requests that a partner may have: two for each of two steps, so that it goes on while what it has
+// given is fetched and used.
+inline constexpr int kMaxHeadRequests = 4;
 
-// The stage before the head's, as that one sees it where they share the output matrix.
+// The stage before the head's, as that one sees it where they share the output matrix. Thread-safe.
 class HeadPartner {
  public:
   virtual ~HeadPartner() = default;
   // Asks it for the shared logits of rows [count][width], at most kMaxHeadRows, which have gone
-  // through the final norm. At most kMaxHeadRequests may be unfinished.
-  virtual absl::Status Begin(absl::Span<const float> rows, int64_t count) = 0;
-  // Waits for the oldest request: [count][shared_logits].
-  virtual absl::StatusOr<std::vector<float>> Finish() = 0;
+  // through the final norm. Returns the request's number. At most kMaxHeadRequests may be
+  // unfinished.
+  virtual absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) = 0;
+  // Waits for what was asked: [count][shared_logits]. Once for each request, in any order.
+  virtual absl::StatusOr<std::vector<float>> Finish(int64_t request) = 0;
 };
 
 // Not thread-safe: one step at a time.
