@@ -29,9 +29,8 @@ uint64_t CountStageBytes(const ModelBytes& bytes, const StageRole& role);
 // Splits the layers in contiguous ranges so that the largest stage is as small as can be, embedding
 // and head counted; exact (dynamic programming), the earliest cuts among equals. Bytes, because a
 // model is split where one memory is too small for it. By time the stage with the head would have
-// fewer layers (of a model of 1.1 billion parameters one less of 11: 2 to 5% more for many answers
-// at once, 12% less for prompts), but where the embedding is large the other stage would hold most
-// of the file. InvalidArgument when there are more stages than layers.
+// fewer layers, and prompts, which hardly use the head, would wait for the other stage; ShareHead
+// evens out the rest. InvalidArgument when there are more stages than layers.
 absl::StatusOr<PipelinePlan> PlanByBytes(const ModelBytes& bytes, int stage_count);
 
 // Has the last two stages share the output matrix, so that both read as many weights for a token:
