@@ -74,6 +74,15 @@ absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
                                                  " logits"));
 }
 
+// Rows whose logits are held at a time. With a partner these are those of two steps, and its own
+// are on their way besides: together they stay below what a process may take beside weights and KV
+// blocks, also where a vocabulary is very large.
+int64_t RowsAtATime(int64_t vocabulary, bool shares) {
+  constexpr int64_t kSharedBytes = 8 << 20;
+  if (!shares) return kMaxHeadRows;
+  return std::clamp<int64_t>(kSharedBytes / (vocabulary * sizeof(float)), 1, kMaxHeadRows);
+}
+
 // Rows of a request to the partner, of `count` that are asked for at once: the second half is made
 // while the first one is on its way. A few rows cost little more than one, and stay together.
 int64_t RequestRows(int64_t count) {
@@ -452,10 +461,12 @@ absl::StatusOr<StageOutput> LocalStage::RunHead(const Batch& batch, const StepRo
   head->rows = PlaceOutputs(step, outputs, head->results);
   NormalizeHeadRows(head->rows, hidden);
   const int64_t count = head->rows.size();
+  const bool shares = options_.role.shared_logits > 0;
+  const int64_t most = RowsAtATime(spec_.vocabulary_size, shares);
   StageOutput output;
-  for (int64_t first = 0; first < count; first += kMaxHeadRows) {
-    RETURN_IF_ERROR(BeginLogits(first, std::min(kMaxHeadRows, count - first), *head));
-    if (options_.role.shared_logits > 0 && first + kMaxHeadRows >= count) {
+  for (int64_t first = 0; first < count; first += most) {
+    RETURN_IF_ERROR(BeginLogits(first, std::min(most, count - first), *head));
+    if (shares && first + most >= count) {
       output.finish = [this, head]() -> absl::StatusOr<std::vector<SpanOutput>> {
         RETURN_IF_ERROR(FinishLogits(*head));
         return std::move(head->results);
