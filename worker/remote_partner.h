@@ -31,7 +31,7 @@ class RemotePartner final : public HeadPartner {
   // Serves the edge until it ends. Called once. Unavailable: the other stage is lost;
   // InvalidArgument: it has sent something wrong.
   absl::Status Serve(std::shared_ptr<FrameStream> stream);
-  // Ends it for Begin and Finish, which return Unavailable from then on, as after a Serve.
+  // Has Finish return Unavailable from then on, as after a Serve.
   void Stop();
   bool has_ended() const { return has_ended_.load(); }
 
