@@ -20,8 +20,9 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 // this, the time to wake up is no longer felt. An answer's end costs so much of one core.
 constexpr std::chrono::milliseconds kAwake{20};
 
-// Steps that may wait for the partner while the next one is computed: half of kMaxHeadRequests.
+// Steps that may wait for the partner while the next one is computed. Each has two requests.
 constexpr int kMostUnfinished = 1;
+static_assert(2 * (kMostUnfinished + 1) <= kMaxHeadRequests);
 
 }  // namespace
 
