@@ -411,39 +411,52 @@ absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const Stage
 
 static_assert(kMaxSharedLogits * kMaxHeadRows * sizeof(float) <= kMaxPayloadBytes);
 
-grpc::ByteBuffer EncodeHeadRows(std::vector<float> rows, int64_t count) {
-  wire::HeadRows header;
-  header.set_count(static_cast<uint32_t>(count));
-  return EncodeFrame(header, std::move(rows));
+grpc::ByteBuffer EncodeHeadRequest(HeadRequest request) {
+  wire::HeadRequest header;
+  header.set_count(static_cast<uint32_t>(request.count));
+  header.set_candidates(static_cast<uint32_t>(request.candidates));
+  return EncodeFrame(header, std::move(request.rows));
 }
 
-absl::StatusOr<HeadRows> DecodeHeadRows(const grpc::ByteBuffer& frame, const StageConfig& stage) {
-  wire::HeadRows header;
-  HeadRows rows;
-  RETURN_IF_ERROR(DecodeFrame(frame, &header, &rows.rows));
+absl::StatusOr<HeadRequest> DecodeHeadRequest(const grpc::ByteBuffer& frame,
+                                              const StageConfig& stage) {
+  wire::HeadRequest header;
+  HeadRequest request;
+  RETURN_IF_ERROR(DecodeFrame(frame, &header, &request.rows));
   RETURN_IF_ERROR(CheckRange("rows of the head", header.count(), 1, kMaxHeadRows));
-  rows.count = header.count();
-  const int64_t floats = rows.count * stage.width;
-  RETURN_IF_ERROR(CheckRange("floats of the head's rows", rows.rows.size(), floats, floats));
-  return rows;
+  RETURN_IF_ERROR(
+      CheckRange("candidates of a row", header.candidates(), 0, stage.role.shared_logits));
+  request.count = header.count();
+  request.candidates = static_cast<int32_t>(header.candidates());
+  const int64_t floats = request.count * stage.width;
+  RETURN_IF_ERROR(CheckRange("floats of the head's rows", request.rows.size(), floats, floats));
+  return request;
 }
 
-grpc::ByteBuffer EncodeHeadLogits(HeadLogits logits) {
-  wire::HeadLogits header;
-  header.set_compute_ms(logits.compute_ms);
-  return EncodeFrame(header, std::move(logits.logits));
+grpc::ByteBuffer EncodeHeadReply(HeadReply reply) {
+  wire::HeadReply header;
+  header.set_compute_ms(reply.compute_ms);
+  header.mutable_ids()->Assign(reply.share.ids.begin(), reply.share.ids.end());
+  return EncodeFrame(header, std::move(reply.share.logits));
 }
 
-absl::StatusOr<HeadLogits> DecodeHeadLogits(const grpc::ByteBuffer& frame, const StageConfig& stage,
-                                            int64_t asked_rows) {
-  wire::HeadLogits header;
-  HeadLogits logits;
-  RETURN_IF_ERROR(DecodeFrame(frame, &header, &logits.logits));
+absl::StatusOr<HeadReply> DecodeHeadReply(const grpc::ByteBuffer& frame, const StageConfig& stage,
+                                          int64_t asked_rows, int32_t asked_candidates) {
+  wire::HeadReply header;
+  HeadReply reply;
+  RETURN_IF_ERROR(DecodeFrame(frame, &header, &reply.share.logits));
   RETURN_IF_ERROR(CheckInterval(header.compute_ms()));
-  logits.compute_ms = header.compute_ms();
-  const int64_t floats = asked_rows * stage.role.shared_logits;
-  RETURN_IF_ERROR(CheckRange("shared logits", logits.logits.size(), floats, floats));
-  return logits;
+  reply.compute_ms = header.compute_ms();
+  const int64_t of_row = asked_candidates > 0 ? asked_candidates : stage.role.shared_logits;
+  const int64_t floats = asked_rows * of_row;
+  RETURN_IF_ERROR(CheckRange("shared logits", reply.share.logits.size(), floats, floats));
+  const int64_t ids = asked_rows * asked_candidates;
+  RETURN_IF_ERROR(CheckRange("ids of candidates", header.ids_size(), ids, ids));
+  for (const uint32_t id : header.ids()) {
+    RETURN_IF_ERROR(CheckRange("a candidate's id", id, 0, stage.role.shared_logits - 1));
+  }
+  reply.share.ids.assign(header.ids().begin(), header.ids().end());
+  return reply;
 }
 
 grpc::ByteBuffer EncodeCredits(uint32_t steps) {

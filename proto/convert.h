@@ -53,23 +53,20 @@ grpc::ByteBuffer EncodeReply(StepReply reply);
 absl::StatusOr<StepReply> DecodeReply(const grpc::ByteBuffer& frame, const StageConfig& last_stage,
                                       const StepOutputs& asked);
 
-// Rows of a head that shares its matrix, [count][width], on their way to the stage before it.
-struct HeadRows {
-  int64_t count = 0;
-  std::vector<float> rows;
-};
-grpc::ByteBuffer EncodeHeadRows(std::vector<float> rows, int64_t count);
-absl::StatusOr<HeadRows> DecodeHeadRows(const grpc::ByteBuffer& frame, const StageConfig& stage);
+// What a head that shares its matrix asks of the stage before it.
+grpc::ByteBuffer EncodeHeadRequest(HeadRequest request);
+absl::StatusOr<HeadRequest> DecodeHeadRequest(const grpc::ByteBuffer& frame,
+                                              const StageConfig& stage);
 
-// And what they give there, [count][shared_logits], on its way back.
-struct HeadLogits {
+// And what it gets.
+struct HeadReply {
   double compute_ms = 0;  // of that stage
-  std::vector<float> logits;
+  HeadShare share;
 };
-grpc::ByteBuffer EncodeHeadLogits(HeadLogits logits);
-// `asked_rows`: of the oldest request.
-absl::StatusOr<HeadLogits> DecodeHeadLogits(const grpc::ByteBuffer& frame, const StageConfig& stage,
-                                            int64_t asked_rows);
+grpc::ByteBuffer EncodeHeadReply(HeadReply reply);
+// The reply must fit the oldest request: so many rows, so many candidates.
+absl::StatusOr<HeadReply> DecodeHeadReply(const grpc::ByteBuffer& frame, const StageConfig& stage,
+                                          int64_t asked_rows, int32_t asked_candidates);
 
 // Steps that may be sent from now on, at most a window.
 grpc::ByteBuffer EncodeCredits(uint32_t steps);

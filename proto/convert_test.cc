@@ -341,47 +341,64 @@ StageConfig SharingStage() {
   return stage;
 }
 
-TEST(HeadTest, RowsAndLogitsArriveAsTheyWereSent) {
+TEST(HeadTest, RequestsAndRepliesArriveAsTheyWereSent) {
   const std::vector<float> rows = {1, 2, 3, 4, 5, 6, 7, 8};
-  const auto got = DecodeHeadRows(EncodeHeadRows(rows, 2), SharingStage());
+  const auto got = DecodeHeadRequest(EncodeHeadRequest({2, rows, 3}), SharingStage());
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->count, 2);
   EXPECT_EQ(got->rows, rows);
-  const std::vector<float> logits = {1, 2, 3, 4, 5, 6};
-  const auto back = DecodeHeadLogits(EncodeHeadLogits({0.5, logits}), SharingStage(), 2);
-  ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_EQ(back->compute_ms, 0.5);
-  EXPECT_EQ(back->logits, logits);
+  EXPECT_EQ(got->candidates, 3);
+  const HeadShare all = {{1, 2, 3, 4, 5, 6}, {}}, some = {{1, 2, 3, 4}, {2, 0, 1, 2}};
+  for (const HeadShare& share : {all, some}) {
+    const int32_t candidates = share.ids.empty() ? 0 : 2;
+    const auto back = DecodeHeadReply(EncodeHeadReply({0.5, share}), SharingStage(), 2, candidates);
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(back->compute_ms, 0.5);
+    EXPECT_EQ(back->share.logits, share.logits);
+    EXPECT_EQ(back->share.ids, share.ids);
+  }
 }
 
-TEST(HeadTest, EveryNumberHasABound) {
-  const auto rows_error = [](int64_t floats, int64_t count) {
-    const grpc::ByteBuffer frame = EncodeHeadRows(std::vector<float>(floats), count);
-    return std::string(DecodeHeadRows(frame, SharingStage()).status().message());
+TEST(HeadTest, EveryNumberOfARequestHasABound) {
+  const auto error = [](int64_t count, int64_t floats, int32_t candidates) {
+    const auto frame = EncodeHeadRequest({count, std::vector<float>(floats), candidates});
+    return std::string(DecodeHeadRequest(frame, SharingStage()).status().message());
   };
-  EXPECT_EQ(rows_error(8, 0), "rows of the head is 0, expected 1 to 32");
-  EXPECT_EQ(rows_error(33 * 4, 33), "rows of the head is 33, expected 1 to 32");
-  EXPECT_EQ(rows_error(7, 2), "floats of the head's rows is 7, expected 8 to 8");
-  const auto logits_error = [](double ms, int64_t floats) {
-    const grpc::ByteBuffer frame = EncodeHeadLogits({ms, std::vector<float>(floats)});
-    return std::string(DecodeHeadLogits(frame, SharingStage(), 2).status().message());
-  };
-  EXPECT_EQ(logits_error(0, 7), "shared logits is 7, expected 6 to 6");
-  EXPECT_THAT(logits_error(-1, 6), HasSubstr("a stage's time is -1 ms"));
-  EXPECT_THAT(logits_error(std::nan(""), 6), HasSubstr("a stage's time is nan ms"));
+  EXPECT_EQ(error(0, 8, 0), "rows of the head is 0, expected 1 to 32");
+  EXPECT_EQ(error(33, 33 * 4, 0), "rows of the head is 33, expected 1 to 32");
+  EXPECT_EQ(error(2, 7, 0), "floats of the head's rows is 7, expected 8 to 8");
+  EXPECT_EQ(error(2, 8, 4), "candidates of a row is 4, expected 0 to 3");
 }
 
-TEST_F(Garbled, HeadRowsAndLogits) {
-  const std::string rows = Bytes(EncodeHeadRows(std::vector<float>(8), 2));
-  const std::string logits = Bytes(EncodeHeadLogits({0.5, std::vector<float>(6)}));
+TEST(HeadTest, EveryNumberOfAReplyHasABound) {
+  const auto error = [](HeadReply reply, int32_t candidates = 0) {
+    const grpc::ByteBuffer frame = EncodeHeadReply(std::move(reply));
+    return std::string(DecodeHeadReply(frame, SharingStage(), 2, candidates).status().message());
+  };
+  const std::vector<float> two(2), six(6);
+  EXPECT_EQ(error({0, {std::vector<float>(7), {}}}), "shared logits is 7, expected 6 to 6");
+  EXPECT_EQ(error({0, {six, {1}}}), "ids of candidates is 1, expected 0 to 0");
+  EXPECT_EQ(error({0, {six, {0, 1}}}, 1), "shared logits is 6, expected 2 to 2");
+  EXPECT_EQ(error({0, {two, {1}}}, 1), "ids of candidates is 1, expected 2 to 2");
+  EXPECT_EQ(error({0, {two, {1, 3}}}, 1), "a candidate's id is 3, expected 0 to 2");
+  EXPECT_THAT(error({0, {two, {1, -1}}}, 1), HasSubstr("a candidate's id is 4294967295"));
+  EXPECT_THAT(error({-1, {six, {}}}), HasSubstr("a stage's time is -1 ms"));
+  EXPECT_THAT(error({std::nan(""), {six, {}}}), HasSubstr("a stage's time is nan ms"));
+}
+
+TEST_F(Garbled, HeadRequestsAndReplies) {
+  const std::string rows = Bytes(EncodeHeadRequest({2, std::vector<float>(8), 1}));
+  const std::string reply = Bytes(EncodeHeadReply({0.5, {std::vector<float>(4), {0, 1, 2, 0}}}));
   for (int i = 0; i < kGarbledFrames; ++i) {
-    const auto got = DecodeHeadRows(Frame(Garble(rows)), SharingStage());
+    const auto got = DecodeHeadRequest(Frame(Garble(rows)), SharingStage());
     if (got.ok()) {
       EXPECT_EQ(static_cast<int64_t>(got->rows.size()), got->count * 4);
     }
-    const auto back = DecodeHeadLogits(Frame(Garble(logits)), SharingStage(), 2);
+    const auto back = DecodeHeadReply(Frame(Garble(reply)), SharingStage(), 2, 2);
     if (back.ok()) {
-      EXPECT_EQ(back->logits.size(), 6u);
+      EXPECT_EQ(back->share.logits.size(), 4u);
+      EXPECT_THAT(back->share.ids,
+                  ::testing::Each(::testing::AllOf(::testing::Ge(0), ::testing::Lt(3))));
     }
   }
 }

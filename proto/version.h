@@ -8,7 +8,7 @@ namespace baton {
 
 struct Versions {
   // Of the messages and their order. Raise it with any change that an older build would misread.
-  uint32_t protocol = 5;
+  uint32_t protocol = 6;
   // Of the numeric contract. Raise it with any change that changes a bit of any result.
   uint32_t numeric = 2;
 };

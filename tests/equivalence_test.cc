@@ -14,6 +14,7 @@
 
 #include "engine/kernels/isa.h"
 #include "engine/quant/types.h"
+#include "engine/testing/architecture_models.h"
 #include "engine/testing/model_maker.h"
 #include "engine/testing/model_splitter.h"
 #include "gtest/gtest.h"
@@ -295,6 +296,52 @@ TEST_F(EquivalenceTest, ASharedHead) {
             ExpectSameBits({all.end() - rows * vocabulary, all.end()}, last_logits(chain, rows),
                            Describe(chain_options, kRows) + ", sharing " + std::to_string(shared));
           }
+        }
+      }
+    }
+  }
+}
+
+// Where the other stage sends candidates, and where all logits matter to somebody: what is sampled
+// is the same. Models that scale and cap their logits do so before the likeliest are taken.
+TEST_F(EquivalenceTest, SamplesOfASharedHead) {
+  std::vector<OutputSpec> specs(4);
+  for (size_t i = 0; i < specs.size(); ++i) {
+    specs[i].kind = OutputSpec::Kind::kSample;
+    specs[i].sampled_rows = 5;
+    specs[i].sample.params = {.temperature = 1.5f, .top_p = 1, .min_p = 0, .seed = i};
+  }
+  specs[0].sample.params.temperature = 0;
+  specs[1].sample.params.top_k = 3;
+  specs[3].sample.top_logprobs = 5;
+  for (const char* name : {"llama", "gemma2", "command-r"}) {
+    const std::string path = ::testing::TempDir() + "/" + name + ".gguf";
+    ASSERT_TRUE(WriteArchitectureModel(*FindArchitectureModel(name), {}, path).ok());
+    ChainOptions chain_options;
+    StageChain alone(path, chain_options);
+    chain_options.stage_count = 2;
+    chain_options.shared_logits = alone.spec().vocabulary_size / 2;
+    StageChain chain(path, chain_options);
+    for (const size_t span_count : {3, 4}) {
+      const auto step = [&](StageChain& runner) {
+        std::vector<Span> spans;
+        std::vector<std::vector<int32_t>> tables;
+        for (size_t i = 0; i < span_count; ++i) {
+          tables.push_back(runner.TakeBlocks(30));
+          const auto tokens = RandomTokens(30, alone.spec().vocabulary_size, i);
+          spans.push_back(runner.MakeSpan(tokens, 0, 30, tables.back()));
+        }
+        auto outputs = runner.Step(spans, {specs.begin(), specs.begin() + span_count});
+        for (const std::vector<int32_t>& table : tables) runner.GiveBack(table);
+        return outputs;
+      };
+      const std::vector<SpanOutput> expected = step(alone), got = step(chain);
+      for (size_t i = 0; i < span_count; ++i) {
+        ASSERT_EQ(expected[i].samples.size(), 5u);
+        for (size_t row = 0; row < 5; ++row) {
+          EXPECT_EQ(got[i].samples[row].token, expected[i].samples[row].token)
+              << name << ", span " << i << " of " << span_count;
+          EXPECT_EQ(got[i].samples[row].top_logprobs, expected[i].samples[row].top_logprobs);
         }
       }
     }

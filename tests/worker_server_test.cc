@@ -304,7 +304,7 @@ class RawHead : public RawWorker {
     step.stages.resize(1);
     chain_->Write(EncodeStep(std::move(step)));
     ASSERT_TRUE(head_->Read(&frame));
-    EXPECT_EQ(DecodeHeadRows(frame, config_)->count, 1);
+    EXPECT_EQ(DecodeHeadRequest(frame, config_)->count, 1);
   }
 
   std::shared_ptr<ClientFrameStream> head_;
@@ -334,7 +334,7 @@ class RawHelper : public RawWorker {
   absl::Status Serve(const std::string& method, FrameStream& stream) {
     grpc::ByteBuffer frame;
     stream.Read(&frame);
-    stream.Write(method == kHeadMethod ? EncodeFrame(wire::HeadRows()) : EncodeCredits(2));
+    stream.Write(method == kHeadMethod ? EncodeFrame(wire::HeadRequest()) : EncodeCredits(2));
     if (method == kHeadMethod) {
       for (const grpc::ByteBuffer& request : requests_) stream.Write(request);
     }
@@ -352,18 +352,18 @@ class RawHelper : public RawWorker {
 
 TEST_F(RawHelper, AnswersAsManyRequestsAsMayBeAsked) {
   Ask(std::vector<grpc::ByteBuffer>(kMaxHeadRequests,
-                                    EncodeHeadRows(std::vector<float>(kWidth), 1)));
+                                    EncodeHeadRequest({1, std::vector<float>(kWidth)})));
   EXPECT_TRUE(Eventually([&] { return answers_ == kMaxHeadRequests; }));
 }
 
 TEST_F(RawHelper, RefusesMoreRequestsThanMayBeAsked) {
   Ask(std::vector<grpc::ByteBuffer>(kMaxHeadRequests + 1,
-                                    EncodeHeadRows(std::vector<float>(kWidth), 1)));
+                                    EncodeHeadRequest({1, std::vector<float>(kWidth)})));
   EXPECT_EQ(LeaseFailure(), "stage 0 was asked for logits more than 4 times at once");
 }
 
 TEST_F(RawHelper, RefusesRowsOfAnotherWidth) {
-  Ask({EncodeHeadRows(std::vector<float>(kWidth + 1), 1)});
+  Ask({EncodeHeadRequest({1, std::vector<float>(kWidth + 1)})});
   EXPECT_EQ(LeaseFailure(), "floats of the head's rows is 9, expected 8 to 8");
 }
 
@@ -375,13 +375,13 @@ TEST_F(RawHead, IsSharedWithOneStageAlone) {
 }
 
 TEST_F(RawHead, RefusesLogitsThatNobodyAskedFor) {
-  head_->Write(EncodeHeadLogits({.logits = std::vector<float>(kShared)}));
+  head_->Write(EncodeHeadReply({0, {std::vector<float>(kShared), {}}}));
   EXPECT_EQ(LeaseFailure(), "logits came that nobody asked for");
 }
 
 TEST_F(RawHead, RefusesTooFewLogits) {
   BeginStep();
-  head_->Write(EncodeHeadLogits({.logits = std::vector<float>(kShared - 1)}));
+  head_->Write(EncodeHeadReply({0, {std::vector<float>(kShared - 1), {}}}));
   EXPECT_EQ(LeaseFailure(), "shared logits is 29, expected 30 to 30");
 }
 

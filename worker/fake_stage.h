@@ -76,17 +76,19 @@ class FakeStage : public Stage {
     between_products_ = std::move(visit);
   }
 
-  // Each row's first value, and ascending from it.
-  absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
-                                                  int64_t count) override {
-    if (options_.on_shared_logits) options_.on_shared_logits(count);
-    std::vector<float> logits;
-    for (int64_t row = 0; row < count; ++row) {
-      for (int i = 0; i < options_.role.shared_logits; ++i) {
-        logits.push_back(rows[row * options_.width] + static_cast<float>(i));
+  // Each row's first value, and ascending from it: the likeliest are the last.
+  absl::StatusOr<HeadShare> SharedLogits(const HeadRequest& request) override {
+    if (options_.on_shared_logits) options_.on_shared_logits(request.count);
+    const int shared = options_.role.shared_logits;
+    HeadShare share;
+    for (int64_t row = 0; row < request.count; ++row) {
+      for (int i = 0; i < shared; ++i) {
+        if (request.candidates > 0 && i < shared - request.candidates) continue;
+        share.logits.push_back(request.rows[row * options_.width] + static_cast<float>(i));
+        if (request.candidates > 0) share.ids.push_back(i);
       }
     }
-    return logits;
+    return share;
   }
 
   StageStats Stats() const override {
@@ -106,30 +108,33 @@ class FakeStage : public Stage {
     } while (std::chrono::steady_clock::now() < end);
   }
 
-  // Has the outputs wait for the other stage's logits of each span's last row, and checks these:
-  // they change nothing.
+  // Has the outputs wait for the other stage's logits of each span's last row, every second time
+  // for the last two alone, and checks these: they change nothing.
   absl::Status ShareHead(const Batch& batch, const std::vector<float>& hidden,
                          StageOutput& output) const {
-    std::map<int64_t, float> first_logits;  // by request
+    std::map<int64_t, HeadShare> expected;  // by request
+    const int shared = options_.role.shared_logits;
     size_t end = 0;
     for (const Span& span : batch.spans) {
       end += span.tokens.size() * options_.width;
       const float* row = hidden.data() + end - options_.width;
-      const auto request = partner_->Begin(absl::MakeConstSpan(row, options_.width), 1);
+      const int32_t candidates = batch.step % 2 == 0 ? 0 : 2;
+      const auto request = partner_->Begin({1, {row, row + options_.width}, candidates});
       if (!request.ok()) return request.status();
-      first_logits[*request] = row[0];
+      HeadShare& share = expected[*request];
+      for (int i = candidates > 0 ? shared - candidates : 0; i < shared; ++i) {
+        share.logits.push_back(row[0] + static_cast<float>(i));
+        if (candidates > 0) share.ids.push_back(i);
+      }
     }
-    const int shared = options_.role.shared_logits;
-    output.finish = [this, shared, first_logits,
+    output.finish = [this, expected,
                      outputs =
                          std::move(output.outputs)]() -> absl::StatusOr<std::vector<SpanOutput>> {
-      for (const auto& [request, first] : first_logits) {
-        const absl::StatusOr<std::vector<float>> logits = partner_->Finish(request);
-        if (!logits.ok()) return logits.status();
-        for (int i = 0; i < shared; ++i) {
-          if (logits->at(i) != first + static_cast<float>(i)) {
-            return absl::InternalError("mixed up");
-          }
+      for (const auto& [request, wanted] : expected) {
+        const absl::StatusOr<HeadShare> share = partner_->Finish(request);
+        if (!share.ok()) return share.status();
+        if (share->logits != wanted.logits || share->ids != wanted.ids) {
+          return absl::InternalError("mixed up");
         }
       }
       return outputs;

@@ -23,7 +23,7 @@ absl::Status RemotePartner::Serve(std::shared_ptr<FrameStream> stream) {
     std::lock_guard<std::mutex> lock(mutex_);
     stream_ = stream;
   }
-  stream->Write(EncodeFrame(wire::HeadRows()));
+  stream->Write(EncodeFrame(wire::HeadRequest()));
   absl::Status wrong;
   stream->ReadEach([&](const grpc::ByteBuffer& frame) {
     wrong = Accept(frame);
@@ -43,43 +43,43 @@ void RemotePartner::Stop() {
 }
 
 absl::Status RemotePartner::Accept(const grpc::ByteBuffer& frame) {
-  int64_t rows = 0;
+  Asked asked;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (asked_rows_.empty()) return absl::InvalidArgumentError("logits came that nobody asked for");
-    rows = asked_rows_.front();
+    if (asked_.empty()) return absl::InvalidArgumentError("logits came that nobody asked for");
+    asked = asked_.front();
   }
-  ASSIGN_OR_RETURN(HeadLogits logits, DecodeHeadLogits(frame, config_, rows));
+  ASSIGN_OR_RETURN(HeadReply reply, DecodeHeadReply(frame, config_, asked.rows, asked.candidates));
   std::lock_guard<std::mutex> lock(mutex_);
-  arrived_.emplace(next_request_ - asked_rows_.size(), std::move(logits));
-  asked_rows_.pop_front();
+  arrived_.emplace(next_request_ - asked_.size(), std::move(reply));
+  asked_.pop_front();
   --waiting_for_;
   changed_.notify_all();
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> RemotePartner::Begin(absl::Span<const float> rows, int64_t count) {
+absl::StatusOr<int64_t> RemotePartner::Begin(HeadRequest request) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (stream_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("stage ", config_.stage_index - 1, " shares the head and has not connected"));
   }
-  asked_rows_.push_back(count);
+  asked_.push_back({request.count, request.candidates});
   ++waiting_for_;
   // Where the stream is broken, Serve ends.
-  stream_->Write(EncodeHeadRows({rows.begin(), rows.end()}, count));
+  stream_->Write(EncodeHeadRequest(std::move(request)));
   return next_request_++;
 }
 
-absl::StatusOr<std::vector<float>> RemotePartner::Finish(int64_t request) {
+absl::StatusOr<HeadShare> RemotePartner::Finish(int64_t request) {
   const Clock::time_point start = Clock::now();
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [&] { return has_ended() || arrived_.count(request) > 0; });
   if (has_ended()) return absl::UnavailableError("the stage that shares the head is lost");
-  HeadLogits logits = std::move(arrived_.extract(request).mapped());
+  HeadReply reply = std::move(arrived_.extract(request).mapped());
   times_of_thread.wait_ms += Milliseconds(Clock::now() - start).count();
-  times_of_thread.compute_ms += logits.compute_ms;
-  return std::move(logits.logits);
+  times_of_thread.compute_ms += reply.compute_ms;
+  return std::move(reply.share);
 }
 
 RemotePartner::Times RemotePartner::TakeTimes() { return std::exchange(times_of_thread, {}); }

@@ -35,8 +35,8 @@ class RemotePartner final : public HeadPartner {
   void Stop();
   bool has_ended() const { return has_ended_.load(); }
 
-  absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) override;
-  absl::StatusOr<std::vector<float>> Finish(int64_t request) override;
+  absl::StatusOr<int64_t> Begin(HeadRequest request) override;
+  absl::StatusOr<HeadShare> Finish(int64_t request) override;
   // Whether all that was asked is there, so that Finish would not wait. Takes no lock.
   bool is_ready() const { return waiting_for_ == 0 || has_ended(); }
 
@@ -49,6 +49,12 @@ class RemotePartner final : public HeadPartner {
   static Times TakeTimes();
 
  private:
+  // What a request asked for.
+  struct Asked {
+    int64_t rows;
+    int32_t candidates;
+  };
+
   absl::Status Accept(const grpc::ByteBuffer& frame);
 
   const StageConfig& config_;
@@ -59,8 +65,8 @@ class RemotePartner final : public HeadPartner {
   std::condition_variable changed_;
   std::shared_ptr<FrameStream> stream_;
   int64_t next_request_ = 0;
-  std::deque<int64_t> asked_rows_;  // of requests that no logits have come for
-  std::map<int64_t, HeadLogits> arrived_;
+  std::deque<Asked> asked_;  // that no logits have come for
+  std::map<int64_t, HeadReply> arrived_;
 };
 
 }  // namespace baton

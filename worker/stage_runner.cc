@@ -208,8 +208,8 @@ void StageRunner::ComputeThread() {
       (*promise)->set_value(stage_->Stats());
       continue;
     }
-    if (const HeadRows* rows = std::get_if<HeadRows>(&*job)) {
-      ShareLogits(*rows);
+    if (const HeadRequest* request = std::get_if<HeadRequest>(&*job)) {
+      ShareLogits(*request);
       continue;
     }
     std::unique_ptr<Step> step = Compute(std::get<ChainStep>(*std::move(job)));
@@ -333,20 +333,20 @@ void StageRunner::FinishThread() {
 void StageRunner::ShareBetweenProducts() {
   if (head_requests_ == 0) return;
   const std::optional<Job> job =
-      inbox_.PopIf([](const Job& job) { return std::holds_alternative<HeadRows>(job); });
-  if (job.has_value()) ShareLogits(std::get<HeadRows>(*job));
+      inbox_.PopIf([](const Job& job) { return std::holds_alternative<HeadRequest>(job); });
+  if (job.has_value()) ShareLogits(std::get<HeadRequest>(*job));
 }
 
-void StageRunner::ShareLogits(const HeadRows& rows) {
+void StageRunner::ShareLogits(const HeadRequest& request) {
   const Clock::time_point start = Clock::now();
-  absl::StatusOr<std::vector<float>> logits = stage_->SharedLogits(rows.rows, rows.count);
-  if (!logits.ok()) return Fail(logits.status(), /*neighbour=*/false);
+  absl::StatusOr<HeadShare> share = stage_->SharedLogits(request);
+  if (!share.ok()) return Fail(share.status(), /*neighbour=*/false);
   const Clock::duration elapsed = Clock::now() - start;
   sharing_ += elapsed;
   // Before the reply, after which the next request may come.
   --head_requests_;
-  next_head_->Write(EncodeHeadLogits(
-      {.compute_ms = Milliseconds(elapsed).count(), .logits = *std::move(logits)}));
+  next_head_->Write(
+      EncodeHeadReply({.compute_ms = Milliseconds(elapsed).count(), .share = *std::move(share)}));
 }
 
 void StageRunner::Emit(std::unique_ptr<Step> step) {
@@ -431,20 +431,20 @@ void StageRunner::CreditThread() {
 void StageRunner::HeadThread() {
   absl::Status wrong;
   next_head_->ReadEach([&](const grpc::ByteBuffer& frame) {
-    absl::StatusOr<HeadRows> rows = DecodeHeadRows(frame, config_);
-    wrong = rows.ok() ? AcceptHeadRows(*std::move(rows)) : rows.status();
+    absl::StatusOr<HeadRequest> request = DecodeHeadRequest(frame, config_);
+    wrong = request.ok() ? AcceptHeadRequest(*std::move(request)) : request.status();
     return wrong.ok();
   });
   EndNextEdge(*next_head_, wrong);
 }
 
-absl::Status StageRunner::AcceptHeadRows(HeadRows rows) {
+absl::Status StageRunner::AcceptHeadRequest(HeadRequest request) {
   if (head_requests_.fetch_add(1) >= kMaxHeadRequests) {
     return absl::ResourceExhaustedError(absl::StrCat("stage ", config_.stage_index,
                                                      " was asked for logits more than ",
                                                      kMaxHeadRequests, " times at once"));
   }
-  inbox_.Push(std::move(rows));
+  inbox_.Push(std::move(request));
   return absl::OkStatus();
 }
 

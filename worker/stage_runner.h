@@ -75,7 +75,7 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
 
  private:
   using StatsPromise = std::shared_ptr<std::promise<StageStats>>;
-  using Job = std::variant<ChainStep, HeadRows, StatsPromise>;
+  using Job = std::variant<ChainStep, HeadRequest, StatsPromise>;
 
   // A step that the stage has computed, or is computing.
   struct Step {
@@ -104,9 +104,9 @@ class StageRunner : public std::enable_shared_from_this<StageRunner> {
   void CreditThread();
   void HeadThread();
   void EndNextEdge(ClientFrameStream& stream, const absl::Status& wrong);
-  absl::Status AcceptHeadRows(HeadRows rows);
+  absl::Status AcceptHeadRequest(HeadRequest request);
   void ShareBetweenProducts();
-  void ShareLogits(const HeadRows& rows);
+  void ShareLogits(const HeadRequest& request);
   std::unique_ptr<Step> Compute(ChainStep chain);
   void AddTiming(std::chrono::steady_clock::time_point start, std::chrono::nanoseconds idle_sharing,
                  Step& step);

@@ -24,13 +24,13 @@ LocalPipeline::LocalPipeline(std::vector<std::unique_ptr<Stage>> stages)
   stages_.back()->SetHeadPartner(&*partner_);
 }
 
-absl::StatusOr<int64_t> LocalPipeline::Partner::Begin(absl::Span<const float> rows, int64_t count) {
-  ASSIGN_OR_RETURN(logits_[next_request_], stage_.SharedLogits(rows, count));
+absl::StatusOr<int64_t> LocalPipeline::Partner::Begin(HeadRequest request) {
+  ASSIGN_OR_RETURN(shares_[next_request_], stage_.SharedLogits(request));
   return next_request_++;
 }
 
-absl::StatusOr<std::vector<float>> LocalPipeline::Partner::Finish(int64_t request) {
-  return std::move(logits_.extract(request).mapped());
+absl::StatusOr<HeadShare> LocalPipeline::Partner::Finish(int64_t request) {
+  return std::move(shares_.extract(request).mapped());
 }
 
 absl::Status LocalPipeline::Submit(Batch batch, std::vector<OutputSpec> outputs) {

@@ -44,12 +44,12 @@ class LocalPipeline : public Pipeline {
   class Partner : public HeadPartner {
    public:
     explicit Partner(Stage& stage) : stage_(stage) {}
-    absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) override;
-    absl::StatusOr<std::vector<float>> Finish(int64_t request) override;
+    absl::StatusOr<int64_t> Begin(HeadRequest request) override;
+    absl::StatusOr<HeadShare> Finish(int64_t request) override;
 
    private:
     Stage& stage_;
-    std::map<int64_t, std::vector<float>> logits_;  // by request
+    std::map<int64_t, HeadShare> shares_;  // by request
     int64_t next_request_ = 0;
   };
 

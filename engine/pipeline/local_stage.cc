@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -84,10 +85,41 @@ int64_t RowsAtATime(int64_t vocabulary, bool shares) {
 }
 
 // Rows of a request to the partner, of `count` that are asked for at once: the second half is made
-// while the first one is on its way. A few rows cost little more than one, and stay together.
+// while the first one is on its way. A few rows cost little more than one, and stay together, as do
+// rows of which candidates alone are sent.
 int64_t RequestRows(int64_t count) {
   constexpr int64_t kWorthHalving = 16;
   return count < kWorthHalving ? count : (count + 1) / 2;
+}
+
+// Where more of a row's logits than these can matter, sorting them out costs more than sending all.
+constexpr int32_t kMostCandidates = 256;
+
+// The likeliest of a row's logits, or NaN where it is not finite.
+void TakeCandidates(absl::Span<const float> row, int64_t count, float* logits, int32_t* ids) {
+  if (!IsFinite(row.data(), row.size())) {
+    std::fill_n(logits, count, std::numeric_limits<float>::quiet_NaN());
+    return;
+  }
+  for (const Candidate& candidate : LikeliestTokens(row, count)) {
+    *logits++ = candidate.logit;
+    *ids++ = candidate.id;
+  }
+}
+
+// Row `row` of what the partner gave for `count` rows, into that row's shared logits: -infinity
+// where these don't matter. False when it is not finite.
+bool PlaceShare(const HeadShare& share, int64_t row, int64_t count, absl::Span<float> logits) {
+  const int64_t given = share.logits.size() / count;
+  const float* values = share.logits.data() + row * given;
+  if (share.ids.empty()) {
+    std::copy_n(values, given, logits.data());
+  } else {
+    std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
+    const int32_t* ids = share.ids.data() + row * given;
+    for (int64_t i = 0; i < given; ++i) logits[ids[i]] = values[i];
+  }
+  return IsFinite(values, given);
 }
 
 // The rows of the output matrix that a stage with this role computes.
@@ -490,18 +522,30 @@ void LocalStage::MultiplyOutput(const PackedMatrix& matrix, const float* rows, i
   MatMul(kernels_, pool_, matrix, head_input_, out, stride);
 }
 
-absl::StatusOr<std::vector<float>> LocalStage::SharedLogits(absl::Span<const float> rows,
-                                                            int64_t count) {
+absl::StatusOr<HeadShare> LocalStage::SharedLogits(const HeadRequest& request) {
   const int64_t shared = options_.role.head ? 0 : options_.role.shared_logits;
-  if (shared == 0 || count < 1 || count > kMaxHeadRows ||
-      static_cast<int64_t>(rows.size()) != count * spec_.width) {
-    return absl::InvalidArgumentError(absl::StrCat("a stage with ", shared,
-                                                   " shared logits was asked for those of ", count,
-                                                   " rows in ", rows.size(), " floats"));
+  const int64_t count = request.count;
+  const int64_t candidates = request.candidates;
+  if (shared == 0 || count < 1 || count > kMaxHeadRows || candidates < 0 || candidates > shared ||
+      static_cast<int64_t>(request.rows.size()) != count * spec_.width) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a stage with ", shared, " shared logits was asked for those of ", count, " rows in ",
+        request.rows.size(), " floats, ", candidates, " candidates of each"));
   }
-  std::vector<float> logits(count * shared);
-  MultiplyOutput(output_matrix(), rows.data(), count, logits.data(), shared);
-  return logits;
+  HeadShare share;
+  std::vector<float>& logits = candidates == 0 ? share.logits : shared_logits_;
+  logits.resize(std::max<size_t>(logits.size(), count * shared));
+  MultiplyOutput(output_matrix(), request.rows.data(), count, logits.data(), shared);
+  share.logits.resize(count * (candidates == 0 ? shared : candidates));
+  share.ids.resize(count * candidates);
+  pool_.Run(count, [&](int64_t row, int) {
+    float* of_row = logits.data() + row * shared;
+    ScaleLogits(of_row, shared);
+    if (candidates == 0) return;
+    TakeCandidates(absl::MakeConstSpan(of_row, shared), candidates,
+                   share.logits.data() + row * candidates, share.ids.data() + row * candidates);
+  });
+  return share;
 }
 
 void LocalStage::NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden) {
@@ -514,6 +558,19 @@ void LocalStage::NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* 
   });
 }
 
+// How many of each row's shared logits its output can depend on, as a HeadRequest says it.
+int32_t LocalStage::CountCandidates(const OpenHead& head) const {
+  int32_t most = 0;
+  for (int64_t i = head.first; i < head.first + head.count; ++i) {
+    const OutputSpec& spec = head.outputs[head.rows[i].span];
+    const bool all = !head.rows[i].is_sample || spec.return_logits;
+    const int32_t candidates = all ? 0 : SampledCandidates(spec.sample);
+    if (candidates == 0) return 0;
+    most = std::max(most, candidates);
+  }
+  return most <= std::min(kMostCandidates, options_.role.shared_logits) ? most : 0;
+}
+
 // All that this stage does for the logits of rows [first, first + count).
 absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& head) {
   const int64_t width = spec_.width;
@@ -522,11 +579,16 @@ absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& hea
   head.first = first;
   head.count = count;
   head.requests.clear();
-  for (int64_t row = 0; shared > 0 && row < count; row += RequestRows(count)) {
-    const int64_t some = std::min(RequestRows(count), count - row);
-    ASSIGN_OR_RETURN(const int64_t request,
-                     partner_->Begin(absl::MakeConstSpan(rows + row * width, some * width), some));
-    head.requests.emplace_back(request, some);
+  const int32_t candidates = shared > 0 ? CountCandidates(head) : 0;
+  const int64_t most = candidates > 0 ? count : RequestRows(count);
+  for (int64_t row = 0; shared > 0 && row < count; row += most) {
+    const int64_t some = std::min(most, count - row);
+    HeadRequest request;
+    request.count = some;
+    request.rows.assign(rows + row * width, rows + (row + some) * width);
+    request.candidates = candidates;
+    ASSIGN_OR_RETURN(const int64_t number, partner_->Begin(std::move(request)));
+    head.requests.emplace_back(number, some);
   }
   head.logits.resize(std::max<size_t>(head.logits.size(), count * spec_.vocabulary_size));
   MultiplyOutput(output_matrix(), rows, count, head.logits.data() + shared, spec_.vocabulary_size);
@@ -538,44 +600,52 @@ absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& hea
 absl::Status LocalStage::FinishLogits(OpenHead& head) {
   const int64_t shared = options_.role.shared_logits;
   if (shared == 0) {
-    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, head); });
+    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, /*share_is_finite=*/true, head); });
     return absl::OkStatus();
   }
   int64_t i = 0;
   for (const auto& [request, count] : head.requests) {
-    ASSIGN_OR_RETURN(const std::vector<float> theirs, partner_->Finish(request));
+    ASSIGN_OR_RETURN(const HeadShare share, partner_->Finish(request));
     for (int64_t row = 0; row < count; ++row, ++i) {
-      std::copy_n(theirs.data() + row * shared, shared,
-                  head.logits.data() + i * spec_.vocabulary_size);
-      UseLogits(i, head);
+      float* logits = head.logits.data() + i * spec_.vocabulary_size;
+      UseLogits(i, PlaceShare(share, row, count, absl::MakeSpan(logits, shared)), head);
     }
   }
   return absl::OkStatus();
 }
 
+void LocalStage::ScaleLogits(float* logits, int64_t count) const {
+  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return;
+  kernels_.scale(logits, spec_.logit_scale, count);
+  if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, count);
+}
+
 // Of row first + index.
-void LocalStage::UseLogits(int64_t index, OpenHead& head) const {
+void LocalStage::UseLogits(int64_t index, bool share_is_finite, OpenHead& head) const {
   const int64_t vocabulary = spec_.vocabulary_size;
   float* logits = head.logits.data() + index * vocabulary;
-  if (spec_.logit_scale != 1.0f || spec_.logit_soft_cap != 0) {
-    kernels_.scale(logits, spec_.logit_scale, vocabulary);
-    if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, vocabulary);
-  }
+  float* own = logits + options_.role.shared_logits;
+  const int64_t own_count = vocabulary - options_.role.shared_logits;
+  ScaleLogits(own, own_count);
   const HeadRow& row = head.rows[head.first + index];
-  absl::Status status = UseRow(row, logits, head.batch.spans[row.span], head.outputs[row.span],
-                               head.results[row.span]);
+  const Span& span = head.batch.spans[row.span];
+  const OutputSpec& spec = head.outputs[row.span];
+  absl::Status status;
+  if (share_is_finite && IsFinite(own, own_count)) {
+    status =
+        UseRow(row, absl::MakeConstSpan(logits, vocabulary), span, spec, head.results[row.span]);
+  } else {
+    const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
+    status = NotFinite("logits", span.first_position + first_row + row.index);
+  }
   if (status.ok()) return;
   const std::lock_guard<std::mutex> lock(head.mutex);
   head.results[row.span].status.Update(std::move(status));
 }
 
-absl::Status LocalStage::UseRow(const HeadRow& row, const float* logits, const Span& span,
-                                const OutputSpec& spec, SpanOutput& output) const {
-  const absl::Span<const float> values(logits, spec_.vocabulary_size);
-  const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
-  if (!IsFinite(logits, spec_.vocabulary_size)) {
-    return NotFinite("logits", span.first_position + first_row + row.index);
-  }
+absl::Status LocalStage::UseRow(const HeadRow& row, absl::Span<const float> values,
+                                const Span& span, const OutputSpec& spec,
+                                SpanOutput& output) const {
   if (!row.is_sample) {
     output.scores[row.index] = LogProbability(values, spec.targets[row.index]);
     return absl::OkStatus();
@@ -585,7 +655,7 @@ absl::Status LocalStage::UseRow(const HeadRow& row, const float* logits, const S
   } else {
     SampleSpec sample = spec.sample;
     sample.counter += row.index;
-    const auto read = span.tokens.begin() + first_row + 1;
+    const auto read = span.tokens.begin() + RowsWithLogits(spec, span.row_count()).first + 1;
     sample.history.insert(sample.history.end(), read, read + row.index);
     ASSIGN_OR_RETURN(output.samples[row.index], Sample(values, sample));
   }

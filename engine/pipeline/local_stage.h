@@ -65,8 +65,7 @@ class LocalStage : public Stage {
   absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                       const std::vector<OutputSpec>& outputs) override;
   void SetHeadPartner(HeadPartner* partner) override { partner_ = partner; }
-  absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
-                                                  int64_t count) override;
+  absl::StatusOr<HeadShare> SharedLogits(const HeadRequest& request) override;
   void SetBetweenProducts(std::function<void()> visit) override {
     runner_.SetBetweenProducts(std::move(visit));
   }
@@ -105,10 +104,12 @@ class LocalStage : public Stage {
   void NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden);
   absl::Status BeginLogits(int64_t first, int64_t count, OpenHead& head);
   absl::Status FinishLogits(OpenHead& head);
-  void UseLogits(int64_t index, OpenHead& head) const;
+  int32_t CountCandidates(const OpenHead& head) const;
+  void ScaleLogits(float* logits, int64_t count) const;
+  void UseLogits(int64_t index, bool share_is_finite, OpenHead& head) const;
   void MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count, float* out,
                       int64_t stride);
-  absl::Status UseRow(const HeadRow& row, const float* logits, const Span& span,
+  absl::Status UseRow(const HeadRow& row, absl::Span<const float> logits, const Span& span,
                       const OutputSpec& spec, SpanOutput& output) const;
   // The rows of the output matrix that this stage has.
   PackedMatrix output_matrix() const;
@@ -127,7 +128,8 @@ class LocalStage : public Stage {
   std::optional<KvPool> kv_pool_;
   LayerRunner runner_;
   MatMulInput head_input_;
-  std::vector<float> head_rows_;  // [rows whose logits are asked for][width]
+  std::vector<float> head_rows_;      // [rows whose logits are asked for][width]
+  std::vector<float> shared_logits_;  // of which a request wants candidates: [count][shared_logits]
   std::mutex buffers_mutex_;
   std::vector<std::vector<float>> buffers_;  // for logits, that no head has now
   HeadPartner* partner_ = nullptr;

@@ -1,5 +1,6 @@
 #include "engine/pipeline/local_stage.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -370,18 +371,112 @@ TEST_F(LocalStageTest, ATiedEmbeddingIsReadOnceByOneStage) {
 TEST_F(LocalStageTest, SharedLogitsWantRowsOfTheModel) {
   options_.role = {{0, 1}, true, false, 5};
   const std::unique_ptr<LocalStage> stage = Load();
-  const std::vector<float> rows(33 * 64, 0.5f);
-  const auto ask = [&](int64_t floats, int64_t count) {
-    const auto logits = stage->SharedLogits(absl::MakeConstSpan(rows.data(), floats), count);
-    return std::string(logits.status().message());
+  const auto request = [](int64_t floats, int64_t count, int32_t candidates = 0) {
+    return HeadRequest{count, std::vector<float>(floats, 0.5f), candidates};
   };
-  EXPECT_EQ(stage->SharedLogits(absl::MakeConstSpan(rows.data(), 2 * 64), 2)->size(), 10u);
-  EXPECT_EQ(ask(64, 2), "a stage with 5 shared logits was asked for those of 2 rows in 64 floats");
+  const auto ask = [&](auto... what) {
+    return std::string(stage->SharedLogits(request(what...)).status().message());
+  };
+  EXPECT_EQ(stage->SharedLogits(request(2 * 64, 2))->logits.size(), 10u);
+  EXPECT_EQ(stage->SharedLogits(request(2 * 64, 2, 5))->ids.size(), 10u);
+  EXPECT_EQ(ask(64, 2),
+            "a stage with 5 shared logits was asked for those of 2 rows in 64 floats, 0 candidates "
+            "of each");
+  EXPECT_THAT(ask(64, 1, 6), HasSubstr(" 6 candidates"));
+  EXPECT_THAT(ask(64, 1, -1), HasSubstr(" -1 candidates"));
   EXPECT_THAT(ask(0, 0), HasSubstr("of 0 rows"));
   EXPECT_THAT(ask(33 * 64, 33), HasSubstr("of 33 rows"));
   options_.role.shared_logits = 0;
-  EXPECT_THAT(std::string(Load()->SharedLogits(rows, 1).status().message()),
+  EXPECT_THAT(std::string(Load()->SharedLogits(request(64, 1)).status().message()),
               HasSubstr("0 shared logits"));
+}
+
+TEST_F(LocalStageTest, CandidatesAreTheLikeliestSharedLogits) {
+  options_.role = {{0, 1}, true, false, 200};
+  const std::unique_ptr<LocalStage> stage = Load();
+  HeadRequest request = {2, std::vector<float>(2 * 64), 0};
+  for (size_t i = 0; i < request.rows.size(); ++i) request.rows[i] = static_cast<float>(i % 13) - 6;
+  request.rows[64] = std::numeric_limits<float>::infinity();
+  const std::vector<float> all = stage->SharedLogits(request)->logits;
+  request.candidates = 7;
+  const absl::StatusOr<HeadShare> share = stage->SharedLogits(request);
+  ASSERT_TRUE(share.ok()) << share.status();
+  ASSERT_EQ(share->logits.size(), 14u);
+  ASSERT_EQ(share->ids.size(), 14u);
+  std::vector<float> expected(all.begin(), all.begin() + 200);
+  std::sort(expected.rbegin(), expected.rend());
+  for (int i = 0; i < 7; ++i) {
+    EXPECT_EQ(share->logits[i], expected[i]);
+    EXPECT_EQ(share->logits[i], all[share->ids[i]]);
+    EXPECT_TRUE(std::isnan(share->logits[7 + i]));
+  }
+}
+
+// Gives what it is told to, for one row.
+class FakePartner : public HeadPartner {
+ public:
+  absl::StatusOr<int64_t> Begin(HeadRequest request) override {
+    candidates = request.candidates;
+    return 0;
+  }
+  absl::StatusOr<HeadShare> Finish(int64_t) override { return share; }
+
+  int32_t candidates = -1;
+  HeadShare share;
+};
+
+TEST_F(LocalStageTest, AShareThatIsNotFiniteFailsItsSpan) {
+  options_.role = {{0, 2}, true, true, 200};
+  const std::unique_ptr<LocalStage> stage = Load();
+  FakePartner partner;
+  stage->SetHeadPartner(&partner);
+  const auto sample = [&](int32_t top_k, bool return_logits) {
+    OutputSpec spec = Greedy();
+    spec.sample.params.temperature = 1;
+    spec.sample.params.top_k = top_k;
+    spec.return_logits = return_logits;
+    const Batch batch = BatchOf({5, 6}, 0, {3});
+    const std::vector<OutputSpec> specs = {spec};
+    const absl::StatusOr<StageOutput> output = stage->Forward(batch, specs);
+    EXPECT_TRUE(output.ok()) << output.status();
+    return output->finish()->front();
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const absl::Status not_finite = absl::InternalError(
+      "the stage of layers 0 to 1 computed logits that are not finite at position 1");
+  partner.share = {{1e6f, 0.0f}, {199, 3}};
+  EXPECT_EQ(sample(2, false).samples[0].token, 199);
+  EXPECT_EQ(partner.candidates, 2);
+  partner.share = {{nan, nan}, {0, 0}};
+  EXPECT_EQ(sample(2, false).status, not_finite);
+  partner.share = {std::vector<float>(200), {}};
+  EXPECT_TRUE(sample(2, true).status.ok());
+  EXPECT_EQ(partner.candidates, 0);
+  partner.share.logits[77] = nan;
+  EXPECT_EQ(sample(2, true).status, not_finite);
+}
+
+TEST_F(LocalStageTest, CandidatesAreAskedForWhereTheyAreFew) {
+  options_.role = {{0, 2}, true, true, 319};
+  const std::unique_ptr<LocalStage> stage = Load();
+  FakePartner partner;
+  stage->SetHeadPartner(&partner);
+  const auto asked = [&](std::vector<OutputSpec> outputs) {
+    Batch batch = BatchOf({5}, 0, {3});
+    batch.spans.push_back({{6}, 0, {4}});
+    EXPECT_TRUE(stage->Forward(batch, outputs).ok());
+    return partner.candidates;
+  };
+  OutputSpec greedy = Greedy(), few = Greedy(), many = Greedy();
+  for (OutputSpec* spec : {&greedy, &few, &many}) spec->return_logits = false;
+  few.sample.params = {.temperature = 1, .top_k = 9};
+  many.sample.params = {.temperature = 1, .top_k = 257};
+  EXPECT_EQ(asked({greedy, greedy}), 1);
+  EXPECT_EQ(asked({greedy, few}), 9);
+  EXPECT_EQ(asked({many, few}), 0);
+  EXPECT_EQ(asked({Greedy(), few}), 0);  // with logits
+  EXPECT_EQ(asked({few, Score(0, {1})}), 0);
+  EXPECT_EQ(asked({few, OutputSpec()}), 9);
 }
 
 TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {

@@ -15,7 +15,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "engine/pipeline/batch.h"
 
 namespace baton {
@@ -63,16 +62,29 @@ inline constexpr int64_t kMaxHeadRows = 32;
 // given is fetched and used.
 inline constexpr int kMaxHeadRequests = 4;
 
+// Rows whose shared logits the head's stage asks for.
+struct HeadRequest {
+  int64_t count = 0;        // at most kMaxHeadRows
+  std::vector<float> rows;  // [count][width], which have gone through the final norm
+  // So many of each row's shared logits can matter, its likeliest. 0: all.
+  int32_t candidates = 0;
+};
+
+// And what they are.
+struct HeadShare {
+  // [count][shared_logits]; or [count][candidates], of a row that is not finite NaN.
+  std::vector<float> logits;
+  std::vector<int32_t> ids;  // of candidates
+};
+
 // The stage before the head's, as that one sees it where they share the output matrix. Thread-safe.
 class HeadPartner {
  public:
   virtual ~HeadPartner() = default;
-  // Asks it for the shared logits of rows [count][width], at most kMaxHeadRows, which have gone
-  // through the final norm. Returns the request's number. At most kMaxHeadRequests may be
-  // unfinished.
-  virtual absl::StatusOr<int64_t> Begin(absl::Span<const float> rows, int64_t count) = 0;
-  // Waits for what was asked: [count][shared_logits]. Once for each request, in any order.
-  virtual absl::StatusOr<std::vector<float>> Finish(int64_t request) = 0;
+  // Asks it. Returns the request's number. At most kMaxHeadRequests may be unfinished.
+  virtual absl::StatusOr<int64_t> Begin(HeadRequest request) = 0;
+  // Waits for what was asked. Once for each request, in any order.
+  virtual absl::StatusOr<HeadShare> Finish(int64_t request) = 0;
 };
 
 // Not thread-safe: one step at a time.
@@ -89,8 +101,7 @@ class Stage {
   // with the partner's error where it has one.
   virtual void SetHeadPartner(HeadPartner* partner) = 0;
   // What a HeadPartner computes, at a stage without the head that has shared logits.
-  virtual absl::StatusOr<std::vector<float>> SharedLogits(absl::Span<const float> rows,
-                                                          int64_t count) = 0;
+  virtual absl::StatusOr<HeadShare> SharedLogits(const HeadRequest& request) = 0;
   // Called by Forward between products of matrices: a moment at which SharedLogits may be called.
   // The head does not wait until a long step is done.
   virtual void SetBetweenProducts(std::function<void()> visit) = 0;

@@ -19,12 +19,6 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// A token that may be drawn.
-struct Candidate {
-  float logit;
-  int32_t id;
-};
-
 // The one order of this file: likeliest first, the lower id among equals.
 bool Likelier(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -126,26 +120,6 @@ void KeepLikeliest(size_t count, std::vector<Candidate>& candidates) {
   candidates.resize(count);
 }
 
-// The `count` likeliest in order, without what bias forbids. Few are ever held: once `count` are
-// known, only a logit above the least of them matters, since an equal one has the higher id.
-std::vector<Candidate> OrderedCandidates(absl::Span<const float> logits, size_t count) {
-  std::vector<Candidate> candidates;
-  candidates.reserve(std::min(logits.size(), 2 * count + kScanBlock));
-  float least = -kInfinity;
-  const auto matters = [&least](float logit) { return logit > least; };
-  VisitBlocks(logits, matters, [&](size_t first, absl::Span<const float> block) {
-    for (size_t i = 0; i < block.size(); ++i) {
-      if (matters(block[i])) candidates.push_back({block[i], static_cast<int32_t>(first + i)});
-    }
-    if (candidates.size() <= 2 * count) return;
-    KeepLikeliest(count, candidates);
-    least = candidates.back().logit;
-  });
-  KeepLikeliest(count, candidates);
-  std::sort(candidates.begin(), candidates.end(), Likelier);
-  return candidates;
-}
-
 // e^((logit - best logit) / temperature): probabilities up to a common factor.
 std::vector<double> Weights(const std::vector<Candidate>& candidates, double temperature) {
   const double best = candidates.front().logit;
@@ -209,7 +183,7 @@ int32_t Choose(absl::Span<const float> logits, const SampleSpec& spec) {
   if (params.temperature <= 0) return Likeliest(logits);
   const size_t all = logits.size();
   std::vector<Candidate> candidates =
-      OrderedCandidates(logits, params.top_k > 0 ? std::min<size_t>(params.top_k, all) : all);
+      LikeliestTokens(logits, params.top_k > 0 ? std::min<size_t>(params.top_k, all) : all);
   if (candidates.empty()) return -1;
   KeepTopP(params.top_p, candidates);
   KeepMinP(params.min_p, candidates);
@@ -229,7 +203,7 @@ void FillLogprobs(absl::Span<const float> logits, int32_t top_count, SampleResul
   result.logprob = logprob(result.token);
   if (top_count == 0) return;
   const size_t count = std::min<size_t>(top_count, logits.size());
-  for (const Candidate& likely : OrderedCandidates(logits, count)) {
+  for (const Candidate& likely : LikeliestTokens(logits, count)) {
     result.top_logprobs.emplace_back(likely.id, logprob(likely.id));
   }
 }
@@ -256,6 +230,34 @@ absl::Status ValidateSamplingParams(const SamplingParams& params) {
     return OutOfRange("--presence-penalty", params.presence_penalty, "a number, 0 for none");
   }
   return absl::OkStatus();
+}
+
+// Few are ever held: once `count` are known, only a logit above the least of them matters, since an
+// equal one has the higher id.
+std::vector<Candidate> LikeliestTokens(absl::Span<const float> logits, size_t count) {
+  std::vector<Candidate> candidates;
+  candidates.reserve(std::min(logits.size(), 2 * count + kScanBlock));
+  float least = -kInfinity;
+  const auto matters = [&least](float logit) { return logit > least; };
+  VisitBlocks(logits, matters, [&](size_t first, absl::Span<const float> block) {
+    for (size_t i = 0; i < block.size(); ++i) {
+      if (matters(block[i])) candidates.push_back({block[i], static_cast<int32_t>(first + i)});
+    }
+    if (candidates.size() <= 2 * count) return;
+    KeepLikeliest(count, candidates);
+    least = candidates.back().logit;
+  });
+  KeepLikeliest(count, candidates);
+  std::sort(candidates.begin(), candidates.end(), Likelier);
+  return candidates;
+}
+
+int32_t SampledCandidates(const SampleSpec& spec) {
+  const SamplingParams& params = spec.params;
+  // Bias and penalties may lift a token above the likeliest, and probabilities are shares of all.
+  if (!spec.logit_bias.empty() || HasPenalties(params) || spec.top_logprobs >= 0) return 0;
+  if (params.temperature <= 0) return 1;
+  return std::max(params.top_k, 0);
 }
 
 absl::StatusOr<SampleResult> Sample(absl::Span<const float> logits, const SampleSpec& spec) {

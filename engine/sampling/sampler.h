@@ -51,6 +51,19 @@ struct SampleResult {
   std::vector<std::pair<int32_t, float>> top_logprobs;  // likeliest first
 };
 
+// A token that may be chosen.
+struct Candidate {
+  float logit;
+  int32_t id;  // index of the logit
+};
+
+// The `count` likeliest, in order; fewer where logits are -infinity. No logit may be NaN.
+std::vector<Candidate> LikeliestTokens(absl::Span<const float> logits, size_t count);
+
+// Sample gives the same where, of any part of the vocabulary, all logits but so many, the
+// likeliest, are replaced by -infinity. 0: it depends on all.
+int32_t SampledCandidates(const SampleSpec& spec);
+
 // Internal when a logit is NaN or +infinity, or when nothing is left to choose; InvalidArgument for
 // ids outside the vocabulary in the spec.
 absl::StatusOr<SampleResult> Sample(absl::Span<const float> logits, const SampleSpec& spec);

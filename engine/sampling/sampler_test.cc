@@ -268,30 +268,35 @@ TEST(SampleTest, MinusInfiniteBiasForbids) {
   EXPECT_EQ(Ids(DrawMany({1, 9, 1}, spec, 100)), (std::vector<int32_t>{0, 2}));
 }
 
+// Any parameters for a vocabulary of so many; every step may be off.
+SampleSpec RandomSpec(std::mt19937& random, int size) {
+  SampleSpec spec;
+  spec.params.temperature = (random() % 8) * 0.25f;
+  spec.params.top_k = static_cast<int32_t>(random() % 70) - 5;
+  spec.params.top_p = (1 + random() % 10) * 0.1f;
+  spec.params.min_p = (random() % 5) * 0.04f;
+  spec.params.repeat_last_n = static_cast<int32_t>(random() % 12) - 1;
+  spec.params.repeat_penalty = 1.0f + (random() % 3) * 0.3f;
+  spec.params.frequency_penalty = (random() % 3) * 0.2f;
+  spec.params.presence_penalty = (random() % 3) * -0.4f;
+  spec.params.seed = random();
+  spec.counter = random();
+  for (int i = random() % 20; i > 0; --i) spec.history.push_back(random() % size);
+  for (int i = random() % 3; i > 0; --i) {
+    spec.logit_bias.emplace_back(random() % size, (random() % 9) * 0.5f - 2.0f);
+  }
+  return spec;
+}
+
 TEST(SampleTest, EqualsItsSlowTwin) {
   std::mt19937 random(20240607);
   for (int round = 0; round < 4000; ++round) {
     const int most = round % 4 == 0 ? 700 : 60;
     const std::vector<float> logits = RandomLogits(random, 1 + random() % most);
-    const int size = static_cast<int>(logits.size());
     if (std::none_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); })) {
       continue;
     }
-    SampleSpec spec;
-    spec.params.temperature = (random() % 8) * 0.25f;
-    spec.params.top_k = static_cast<int32_t>(random() % 70) - 5;
-    spec.params.top_p = (1 + random() % 10) * 0.1f;
-    spec.params.min_p = (random() % 5) * 0.04f;
-    spec.params.repeat_last_n = static_cast<int32_t>(random() % 12) - 1;
-    spec.params.repeat_penalty = 1.0f + (random() % 3) * 0.3f;
-    spec.params.frequency_penalty = (random() % 3) * 0.2f;
-    spec.params.presence_penalty = (random() % 3) * -0.4f;
-    spec.params.seed = random();
-    spec.counter = random();
-    for (int i = random() % 20; i > 0; --i) spec.history.push_back(random() % size);
-    for (int i = random() % 3; i > 0; --i) {
-      spec.logit_bias.emplace_back(random() % size, (random() % 9) * 0.5f - 2.0f);
-    }
+    const SampleSpec spec = RandomSpec(random, static_cast<int>(logits.size()));
     ASSERT_EQ(TokenOf(logits, spec), twin::Choose(logits, spec)) << "round " << round;
   }
 }
@@ -311,6 +316,46 @@ TEST(SampleTest, EqualsItsSlowTwinInAnyOrderOfTheLogits) {
       ASSERT_EQ(TokenOf(logits, spec), twin::Choose(logits, spec)) << "top-k " << 1 + round % 200;
     }
   }
+}
+
+// Of one part of the vocabulary the likeliest alone are left.
+TEST(SampledCandidatesTest, TheOthersChangeNothing) {
+  std::mt19937 random(77);
+  int rounds_with_candidates = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::vector<float> logits = RandomLogits(random, 200);
+    SampleSpec spec = RandomSpec(random, 200);
+    if (round % 2 == 0) {
+      spec.logit_bias.clear();
+      spec.params.repeat_last_n = 0;
+    }
+    const int32_t candidates = SampledCandidates(spec);
+    if (candidates == 0) continue;
+    ++rounds_with_candidates;
+    const int32_t expected = TokenOf(logits, spec);
+    const size_t begin = random() % 100, size = random() % 100;
+    const absl::Span<float> part = absl::MakeSpan(logits).subspan(begin, size);
+    const std::vector<Candidate> left = LikeliestTokens(part, candidates);
+    std::fill(part.begin(), part.end(), -kInfinity);
+    for (const Candidate& candidate : left) part[candidate.id] = candidate.logit;
+    ASSERT_EQ(TokenOf(logits, spec), expected) << "round " << round;
+  }
+  EXPECT_GT(rounds_with_candidates, 1000);
+}
+
+TEST(SampledCandidatesTest, AllMatterToBiasPenaltiesAndProbabilities) {
+  EXPECT_EQ(SampledCandidates(SampleSpec()), SamplingParams().top_k);
+  EXPECT_EQ(SampledCandidates(GreedySpec()), 1);
+  EXPECT_EQ(SampledCandidates(PlainSpec(1)), 0);
+  SampleSpec spec = GreedySpec();
+  spec.top_logprobs = 0;
+  EXPECT_EQ(SampledCandidates(spec), 0);
+  spec = GreedySpec();
+  spec.logit_bias = {{1, 1.0f}};
+  EXPECT_EQ(SampledCandidates(spec), 0);
+  spec = GreedySpec();
+  spec.params.presence_penalty = -1;
+  EXPECT_EQ(SampledCandidates(spec), 0);
 }
 
 TEST(SampleTest, DrawsWithTheProbabilitiesOfTheSoftmax) {

@@ -22,8 +22,9 @@ enum Message : uint8_t {
   kConfigure,
   kEdgeHello,
   kFailure,
-  kHeadRows,
-  kHeadLogits,
+  kHeadRequest,
+  kHeadReply,
+  kHeadCandidates,
   kMessageCount
 };
 
@@ -46,6 +47,7 @@ StageConfig StageOf(int index) {
 }
 
 constexpr int64_t kAskedHeadRows = 2;
+constexpr int32_t kAskedCandidates = 3;
 
 StepOutputs Asked() {
   StepOutputs asked = {.epoch = 9, .step = 5, .outputs = std::vector<OutputSpec>(2)};
@@ -110,18 +112,19 @@ void Receive(Message message, int stage_index, const std::string& bytes) {
       if (failure.ParseFromString(bytes)) CHECK(!FromWire(failure).ok());
       return;
     }
-    case kHeadRows: {
-      auto rows = DecodeHeadRows(Frame(bytes), stage);
-      if (!rows.ok()) return;
-      const int64_t count = rows->count;
-      CHECK(DecodeHeadRows(EncodeHeadRows(std::move(rows->rows), count), stage).ok());
+    case kHeadRequest: {
+      auto request = DecodeHeadRequest(Frame(bytes), stage);
+      if (!request.ok()) return;
+      CHECK(DecodeHeadRequest(EncodeHeadRequest(*std::move(request)), stage).ok());
       return;
     }
-    case kHeadLogits: {
-      auto logits = DecodeHeadLogits(Frame(bytes), stage, kAskedHeadRows);
-      if (!logits.ok()) return;
-      const grpc::ByteBuffer frame = EncodeHeadLogits(*std::move(logits));
-      CHECK(DecodeHeadLogits(frame, stage, kAskedHeadRows).ok());
+    case kHeadReply:
+    case kHeadCandidates: {
+      const int32_t candidates = message == kHeadReply ? 0 : kAskedCandidates;
+      auto reply = DecodeHeadReply(Frame(bytes), stage, kAskedHeadRows, candidates);
+      if (!reply.ok()) return;
+      const grpc::ByteBuffer frame = EncodeHeadReply(*std::move(reply));
+      CHECK(DecodeHeadReply(frame, stage, kAskedHeadRows, candidates).ok());
       return;
     }
     case kMessageCount:
@@ -174,8 +177,11 @@ std::vector<std::string> FuzzSeeds() {
   seeds.push_back(Seed(kOutputs, 2, Bytes(EncodeOutputs(Asked()))));
   seeds.push_back(Seed(kReply, 2, Bytes(EncodeReply(SomeReply()))));
   const std::vector<float> rows(kAskedHeadRows * 4, 0.5f), logits(kAskedHeadRows * 20, 0.25f);
-  seeds.push_back(Seed(kHeadRows, 1, Bytes(EncodeHeadRows(rows, kAskedHeadRows))));
-  seeds.push_back(Seed(kHeadLogits, 2, Bytes(EncodeHeadLogits({0.5, logits}))));
+  seeds.push_back(Seed(kHeadRequest, 1, Bytes(EncodeHeadRequest({kAskedHeadRows, rows, 7}))));
+  seeds.push_back(Seed(kHeadReply, 2, Bytes(EncodeHeadReply({0.5, {logits, {}}}))));
+  const HeadShare candidates = {std::vector<float>(kAskedHeadRows * kAskedCandidates, 0.25f),
+                                std::vector<int32_t>(kAskedHeadRows * kAskedCandidates, 19)};
+  seeds.push_back(Seed(kHeadCandidates, 2, Bytes(EncodeHeadReply({0.5, candidates}))));
   seeds.push_back(Seed(kFailure, 0, ToWire(absl::DataLossError("gone")).SerializeAsString()));
   return seeds;
 }
