@@ -18,11 +18,28 @@ constexpr double kHandOver = 0.05;
 
 int32_t Share(int32_t rows, int groups) { return (rows + groups - 1) / groups; }
 
-// From one token of an answer to its next, with the answers in so many groups: each goes round, and
-// all of them pass the slowest stage, which has `gap` of its time nothing to do.
-double TokenMs(const StepTimes& times, int32_t answers, int groups, double gap = 0) {
-  const int32_t rows = Share(answers, groups);
-  return std::max(times.RoundTrip(rows), groups * times.SlowestStage(rows) * (1 + gap));
+// What answers in so many groups take in a stage, group after group.
+template <typename StepMs>
+double AllGroups(int32_t answers, int groups, const StepMs& step_ms) {
+  const int32_t rows = answers / groups;
+  const int larger = answers % groups;  // groups that have a row more
+  return larger * step_ms(rows + 1) + (groups - larger) * step_ms(rows);
+}
+
+// From one token of an answer to its next: each group goes round, and all of them pass the slowest
+// stage.
+double TokenMs(const StepTimes& times, int32_t answers, int groups) {
+  const double stage_ms =
+      AllGroups(answers, groups, [&times](int32_t rows) { return times.SlowestStage(rows); });
+  return std::max(times.RoundTrip(Share(answers, groups)), stage_ms);
+}
+
+// The same, if steps that nobody has seen are as fast as can be, and that stage has `gap` of its
+// time nothing to do.
+double TokenMsAtBest(const StepTimes& times, int32_t answers, int groups, double gap) {
+  const double stage_ms =
+      AllGroups(answers, groups, [&times](int32_t rows) { return times.SlowestStageAtBest(rows); });
+  return std::max(times.RoundTrip(Share(answers, groups)), stage_ms * (1 + gap));
 }
 
 }  // namespace
@@ -57,10 +74,10 @@ int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
       std::min(answers, std::max(std::min(filled, most_in_flight_),
                                  StepsToCover(times.RoundTrip(1), times.SlowestStage(1))));
   int best = 1;
-  double best_ms = TokenMs(times, answers, 1);
+  double best_ms = TokenMsAtBest(times, answers, 1, 0);
   for (int groups = 2; groups <= most; ++groups) {
     const double gap = groups == stage_count_ ? kHandOver : 0;
-    const double ms = TokenMs(times, answers, groups, gap);
+    const double ms = TokenMsAtBest(times, answers, groups, gap);
     if (ms >= best_ms * (1 - kGainWorthSplitting)) continue;
     best = groups;
     best_ms = ms;

@@ -49,6 +49,20 @@ TEST(StepTimesTest, ASlowStepThatIsNeverRepeatedDoesNotStand) {
   EXPECT_EQ(times.SlowestStage(64), 80);
 }
 
+TEST(StepTimesTest, WhatWasHardlyEverSeenMayBeAsFastAsLargerSteps) {
+  StepTimes times(false);
+  EXPECT_EQ(times.SlowestStageAtBest(4), 0);
+  times.Add(1, {{9.0}}, 9, true);
+  times.Add(16, {{24.0}}, 24, true);
+  EXPECT_EQ(times.SlowestStage(8), 16);
+  EXPECT_EQ(times.SlowestStageAtBest(8), 12);
+  EXPECT_EQ(times.SlowestStageAtBest(20), times.SlowestStage(20));
+  times.Add(8, {{20.0}}, 20, true);  // disturbed, perhaps
+  EXPECT_EQ(times.SlowestStageAtBest(8), 12);
+  for (int i = 0; i < 3; ++i) times.Add(8, {{20.0}}, 20, true);
+  EXPECT_EQ(times.SlowestStageAtBest(8), 20);
+}
+
 TEST(StepTimesTest, OnlyStepsThatWereAloneShowTheWay) {
   StepTimes times(false);
   times.Add(1, {{5.0}, {5.0}}, 12, true);
@@ -82,6 +96,26 @@ TEST(PacingTest, OneGroupMoreThanStagesFillsTheGaps) {
     EXPECT_EQ(pace.steps_in_flight, stages + 1);
   }
   EXPECT_EQ(Pacing(1, 0, 0, kMost).Choose(Measured(1, 0.1, 1), 256, {0, 0}).decode_groups, 1);
+}
+
+// Between one row, which costs as much as reading the weights, and many, whose arithmetic does, a
+// straight line is above what steps take. The middle is tried out, and left where it is slow.
+TEST(PacingTest, GroupsThatNobodyHasSeenAreTriedOut) {
+  const auto groups = [](double middle_ms_per_row) {
+    StepTimes times(/*serial=*/false);
+    const auto add = [&times](int32_t rows, double ms) {
+      for (int i = 0; i < 4; ++i) times.Add(rows, {{ms}, {ms}}, 2 * ms + 0.1, true);
+    };
+    add(1, 8);
+    add(32, 32);
+    for (const int32_t rows : {21, 22}) {
+      if (middle_ms_per_row > 0) add(rows, rows * middle_ms_per_row);
+    }
+    return Pacing(2, 0, 0, kMost).Choose(times, 64, {0, 0}).decode_groups;
+  };
+  EXPECT_EQ(groups(0), 3);
+  EXPECT_EQ(groups(1.2), 2);
+  EXPECT_EQ(groups(1.0), 3);
 }
 
 TEST(PacingTest, OneAnswerIsOneGroup) {

@@ -12,6 +12,8 @@ constexpr double kWeightOfNew = 0.15;
 // Of the average, that a new measurement counts to differ from it at most: a step may be disturbed
 // for many times as long as it takes.
 constexpr double kMostNews = 0.25;
+// Steps of a size that show what it takes: the first may be disturbed.
+constexpr int kEnough = 4;
 // Of the last so many lone steps the fastest shows the way; the others were disturbed.
 constexpr size_t kLatencies = 16;
 
@@ -42,8 +44,9 @@ int StepTimes::BucketOf(int32_t rows) {
 
 void StepTimes::AddTo(Curve& curve, int32_t rows, double ms) {
   Average& average = curve[BucketOf(rows)];
-  if (average.rows == 0) {
-    average = {static_cast<double>(rows), ms};
+  if (average.count++ == 0) {
+    average.rows = rows;
+    average.ms = ms;
     return;
   }
   average.rows += (rows - average.rows) * kWeightOfNew;
@@ -58,7 +61,7 @@ double StepTimes::At(const Curve& curve, double rows) const {
   const Average* below = nullptr;
   const Average* above = nullptr;
   for (const Average& average : curve) {
-    if (average.rows == 0) continue;
+    if (average.count == 0) continue;
     if (average.rows <= rows) {
       below = &average;
     } else if (above == nullptr) {
@@ -75,8 +78,17 @@ double StepTimes::At(const Curve& curve, double rows) const {
   }
   const bool halves_are_known =
       below != &*std::find_if(curve.begin(), curve.end(),
-                              [](const Average& average) { return average.rows > 0; });
+                              [](const Average& average) { return average.count > 0; });
   return halves_are_known ? std::min(ms, 2 * At(curve, rows / 2)) : ms;
+}
+
+double StepTimes::SlowestStageAtBest(int32_t rows) const {
+  const double known = SlowestStage(rows);
+  const auto own = slowest_.begin() + BucketOf(rows);
+  if (own->count >= kEnough) return known;
+  const auto larger = std::find_if(own + 1, slowest_.end(),
+                                   [](const Average& average) { return average.count > 0; });
+  return larger == slowest_.end() ? known : std::min(known, larger->ms * rows / larger->rows);
 }
 
 double StepTimes::RowsWithin(double ms, int32_t limit) const {

@@ -32,6 +32,9 @@ class StepTimes {
   // Of a step with this many rows, in milliseconds; 0 before anything is measured.
   double SlowestStage(int32_t rows) const { return At(slowest_, rows); }
   double AllStages(int32_t rows) const { return At(all_, rows); }
+  // As SlowestStage; of steps that were hardly ever seen, what they take if a row costs no more
+  // than in a larger step. Whoever goes by it tries them out, and knows them then.
+  double SlowestStageAtBest(int32_t rows) const;
   // From submission to result, when nothing is in the way.
   double RoundTrip(int32_t rows) const { return AllStages(rows) + latency_ms_; }
 
@@ -47,8 +50,9 @@ class StepTimes {
   static_assert(kMaxBatchRows < kExactRows << 9);
   // Moving averages of the steps of a bucket.
   struct Average {
-    double rows = 0;  // 0: none yet
+    double rows = 0;
     double ms = 0;
+    int count = 0;  // of steps
   };
   using Curve = std::array<Average, kBuckets>;
 
