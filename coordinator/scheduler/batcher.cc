@@ -242,15 +242,26 @@ std::optional<Batcher::Step> Batcher::Compose(double now_ms) {
   return std::move(room.step());
 }
 
+// Groups differ by one answer at most, as soon as each has gone round.
+int32_t Batcher::NextGroupRows(const Pace& pace) const {
+  const auto is_larger = [&pace](const InFlightStep& step) {
+    const auto decodes = [](const InFlightSpan& span) { return span.decodes; };
+    return std::count_if(step.spans.begin(), step.spans.end(), decodes) >= pace.group_rows;
+  };
+  const int64_t larger = std::count_if(in_flight_.begin(), in_flight_.end(), is_larger);
+  return larger < pace.larger_groups ? pace.group_rows : pace.group_rows - 1;
+}
+
 // Those that are left over keep their places.
 void Batcher::TakeAnswers(const Pace& pace, StepRoom& room) {
+  const int32_t most = NextGroupRows(pace);
   std::deque<Sequence*> ready;
   ready.swap(ready_);
   int32_t taken = 0;
   for (Sequence* sequence : ready) {
     // One before it may have preempted it.
     if (running_.count(sequence->id) == 0) continue;
-    if (taken < pace.group_rows && TakeAnswer(*sequence, pace, room)) {
+    if (taken < most && TakeAnswer(*sequence, pace, room)) {
       ++taken;
     } else {
       ready_.push_back(sequence);

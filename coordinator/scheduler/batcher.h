@@ -105,6 +105,7 @@ class Batcher {
   void Preempt(Sequence& sequence);
 
   const Pace& ChoosePace();
+  int32_t NextGroupRows(const Pace& pace) const;
   void TakeAnswers(const Pace& pace, StepRoom& room);
   bool TakeAnswer(Sequence& sequence, const Pace& pace, StepRoom& room);
   std::vector<int32_t> DraftFor(Sequence& sequence, const Pace& pace, int32_t rows_taken);

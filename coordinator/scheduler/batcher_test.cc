@@ -1,5 +1,6 @@
 #include "coordinator/scheduler/batcher.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 #include <random>
@@ -223,6 +224,20 @@ TEST_F(BatcherTest, RequestsShareSteps) {
 }
 
 // ---- The prefix cache.
+
+// Steps that cost what their rows do, on three stages: four groups. They began as they came.
+TEST_F(BatcherTest, GroupsOfAnswersBecomeEqual) {
+  Build(/*block_count=*/40);
+  pipeline_->ms_per_row = 100;
+  for (int i = 0; i < 22; ++i) Add(RequestFor(Prompt(3, i), 28));
+  RunAll();
+  std::vector<int64_t> rows(pipeline_->rows.end() - 12, pipeline_->rows.end() - 4);
+  for (size_t i = 0; i + 4 <= rows.size(); ++i) {
+    EXPECT_EQ(std::accumulate(&rows[i], &rows[i] + 4, int64_t{0}), 22);
+  }
+  std::sort(rows.begin(), rows.end());
+  EXPECT_EQ(rows, (std::vector<int64_t>{5, 5, 5, 5, 6, 6, 6, 6}));
+}
 
 TEST_F(BatcherTest, TheSamePromptAgainCostsItsLastBlock) {
   Add(RequestFor(Prompt(100), 1));

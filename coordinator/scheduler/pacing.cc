@@ -100,6 +100,7 @@ Pace Pacing::Choose(const StepTimes& times, int32_t answers, const PromptTokens&
   }
   pace.decode_groups = DecodeGroups(times, answers);
   pace.group_rows = Share(answers, pace.decode_groups);
+  pace.larger_groups = answers - pace.decode_groups * (pace.group_rows - 1);
   const double token_ms = TokenMs(times, answers, pace.decode_groups);
   pace.steps_in_flight =
       std::max(pace.decode_groups, StepsToCover(token_ms, times.SlowestStage(pace.group_rows)));

@@ -32,8 +32,9 @@ struct PromptTokens {
 int32_t PromptChunk(int stage_count, double weight_rows, double slack, const PromptTokens& tokens);
 
 struct Pace {
-  int decode_groups = 1;    // steps with rows of running answers that go round at once
-  int32_t group_rows = 1;   // answers in each, at most
+  int decode_groups = 1;   // steps with rows of running answers that go round at once
+  int32_t group_rows = 1;  // answers in each of larger_groups; one less in each of the others
+  int larger_groups = 1;
   int steps_in_flight = 1;  // at most, of all kinds
   double step_rows = 1;     // of a step that has prompt rows, at most, with all its rows; where
                             // answers run, on average over steps
