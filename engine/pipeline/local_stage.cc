@@ -95,31 +95,26 @@ int64_t RequestRows(int64_t count) {
 // Where more of a row's logits than these can matter, sorting them out costs more than sending all.
 constexpr int32_t kMostCandidates = 256;
 
-// The likeliest of a row's logits, or NaN where it is not finite.
-void TakeCandidates(absl::Span<const float> row, int64_t count, float* logits, int32_t* ids) {
+// The likeliest of a row's logits, or NaN where it is not finite. Ids begin with `first_id`.
+void TakeLikeliest(absl::Span<const float> row, int32_t first_id, int64_t count, float* logits,
+                   int32_t* ids) {
   if (!IsFinite(row.data(), row.size())) {
     std::fill_n(logits, count, std::numeric_limits<float>::quiet_NaN());
     return;
   }
   for (const Candidate& candidate : LikeliestTokens(row, count)) {
     *logits++ = candidate.logit;
-    *ids++ = candidate.id;
+    *ids++ = first_id + candidate.id;
   }
 }
 
-// Row `row` of what the partner gave for `count` rows, into that row's shared logits: -infinity
-// where these don't matter. False when it is not finite.
-bool PlaceShare(const HeadShare& share, int64_t row, int64_t count, absl::Span<float> logits) {
-  const int64_t given = share.logits.size() / count;
-  const float* values = share.logits.data() + row * given;
-  if (share.ids.empty()) {
-    std::copy_n(values, given, logits.data());
-  } else {
-    std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
-    const int32_t* ids = share.ids.data() + row * given;
-    for (int64_t i = 0; i < given; ++i) logits[ids[i]] = values[i];
+// Appends those of row `row` of `count`.
+void AppendCandidates(const HeadShare& share, int64_t row, int64_t count,
+                      std::vector<Candidate>& candidates) {
+  const int64_t of_row = share.logits.size() / count;
+  for (int64_t i = row * of_row; i < (row + 1) * of_row; ++i) {
+    candidates.push_back({share.logits[i], share.ids[i]});
   }
-  return IsFinite(values, given);
 }
 
 // The rows of the output matrix that a stage with this role computes.
@@ -456,6 +451,7 @@ struct LocalStage::OpenHead {
   int64_t first = 0;
   int64_t count = 0;
   std::vector<float> logits;                          // [count][vocabulary]
+  HeadShare own;                                      // this stage's candidates, if they are enough
   std::vector<std::pair<int64_t, int64_t>> requests;  // to the partner: number, rows
 };
 
@@ -532,18 +528,26 @@ absl::StatusOr<HeadShare> LocalStage::SharedLogits(const HeadRequest& request) {
         "a stage with ", shared, " shared logits was asked for those of ", count, " rows in ",
         request.rows.size(), " floats, ", candidates, " candidates of each"));
   }
-  HeadShare share;
-  std::vector<float>& logits = candidates == 0 ? share.logits : shared_logits_;
+  std::vector<float> all;
+  std::vector<float>& logits = candidates == 0 ? all : shared_logits_;
   logits.resize(std::max<size_t>(logits.size(), count * shared));
   MultiplyOutput(output_matrix(), request.rows.data(), count, logits.data(), shared);
-  share.logits.resize(count * (candidates == 0 ? shared : candidates));
+  if (candidates > 0) return TakeCandidates(logits.data(), shared, count, 0, shared, candidates);
+  pool_.Run(count, [&](int64_t row, int) { ScaleLogits(logits.data() + row * shared, shared); });
+  return HeadShare{std::move(all), {}};
+}
+
+// Of `count` rows of logits, which are `stride` apart, each with those of ids [first_id, end_id).
+HeadShare LocalStage::TakeCandidates(float* logits, int64_t stride, int64_t count, int32_t first_id,
+                                     int32_t end_id, int64_t candidates) {
+  HeadShare share;
+  share.logits.resize(count * candidates);
   share.ids.resize(count * candidates);
   pool_.Run(count, [&](int64_t row, int) {
-    float* of_row = logits.data() + row * shared;
-    ScaleLogits(of_row, shared);
-    if (candidates == 0) return;
-    TakeCandidates(absl::MakeConstSpan(of_row, shared), candidates,
-                   share.logits.data() + row * candidates, share.ids.data() + row * candidates);
+    const absl::Span<float> values = absl::MakeSpan(logits + row * stride, end_id - first_id);
+    ScaleLogits(values.data(), values.size());
+    TakeLikeliest(values, first_id, candidates, share.logits.data() + row * candidates,
+                  share.ids.data() + row * candidates);
   });
   return share;
 }
@@ -568,7 +572,9 @@ int32_t LocalStage::CountCandidates(const OpenHead& head) const {
     if (candidates == 0) return 0;
     most = std::max(most, candidates);
   }
-  return most <= std::min(kMostCandidates, options_.role.shared_logits) ? most : 0;
+  const int32_t smaller_share =
+      std::min(options_.role.shared_logits, spec_.vocabulary_size - options_.role.shared_logits);
+  return most <= std::min(kMostCandidates, smaller_share) ? most : 0;
 }
 
 // All that this stage does for the logits of rows [first, first + count).
@@ -590,25 +596,37 @@ absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& hea
     ASSIGN_OR_RETURN(const int64_t number, partner_->Begin(std::move(request)));
     head.requests.emplace_back(number, some);
   }
-  head.logits.resize(std::max<size_t>(head.logits.size(), count * spec_.vocabulary_size));
-  MultiplyOutput(output_matrix(), rows, count, head.logits.data() + shared, spec_.vocabulary_size);
+  const int64_t vocabulary = spec_.vocabulary_size;
+  head.logits.resize(std::max<size_t>(head.logits.size(), count * vocabulary));
+  float* own = head.logits.data() + shared;
+  MultiplyOutput(output_matrix(), rows, count, own, vocabulary);
+  head.own = {};
+  if (candidates > 0) {
+    head.own = TakeCandidates(own, vocabulary, count, shared, vocabulary, candidates);
+  }
   return absl::OkStatus();
 }
 
 // Adds the partner's, and makes of them what was asked for. Where there is a partner this may be
 // beside a Forward, which has the pool.
 absl::Status LocalStage::FinishLogits(OpenHead& head) {
-  const int64_t shared = options_.role.shared_logits;
-  if (shared == 0) {
-    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, /*share_is_finite=*/true, head); });
+  if (options_.role.shared_logits == 0) {
+    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, {}, head); });
     return absl::OkStatus();
   }
   int64_t i = 0;
   for (const auto& [request, count] : head.requests) {
     ASSIGN_OR_RETURN(const HeadShare share, partner_->Finish(request));
+    const int64_t of_row = share.logits.size() / count;
     for (int64_t row = 0; row < count; ++row, ++i) {
-      float* logits = head.logits.data() + i * spec_.vocabulary_size;
-      UseLogits(i, PlaceShare(share, row, count, absl::MakeSpan(logits, shared)), head);
+      if (share.ids.empty()) {
+        UseLogits(i, absl::MakeConstSpan(share.logits).subspan(row * of_row, of_row), head);
+      } else {
+        std::vector<Candidate> candidates;
+        AppendCandidates(share, row, count, candidates);
+        AppendCandidates(head.own, i, head.count, candidates);
+        UseCandidates(i, std::move(candidates), head);
+      }
     }
   }
   return absl::OkStatus();
@@ -620,20 +638,39 @@ void LocalStage::ScaleLogits(float* logits, int64_t count) const {
   if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, count);
 }
 
-// Of row first + index.
-void LocalStage::UseLogits(int64_t index, bool share_is_finite, OpenHead& head) const {
+// Of row first + index, of which the partner has given `shared`.
+void LocalStage::UseLogits(int64_t index, absl::Span<const float> shared, OpenHead& head) const {
   const int64_t vocabulary = spec_.vocabulary_size;
   float* logits = head.logits.data() + index * vocabulary;
-  float* own = logits + options_.role.shared_logits;
-  const int64_t own_count = vocabulary - options_.role.shared_logits;
-  ScaleLogits(own, own_count);
+  std::copy(shared.begin(), shared.end(), logits);
+  ScaleLogits(logits + shared.size(), vocabulary - shared.size());
+  UseRow(index, absl::MakeConstSpan(logits, vocabulary), {}, head);
+}
+
+// The same of candidates from both stages. Among equals the lower id goes first, so that they are
+// put into that order: a choice among them is then one among all.
+void LocalStage::UseCandidates(int64_t index, std::vector<Candidate> candidates,
+                               OpenHead& head) const {
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  std::vector<float> logits;
+  std::vector<int32_t> ids;
+  for (const Candidate& candidate : candidates) {
+    logits.push_back(candidate.logit);
+    ids.push_back(candidate.id);
+  }
+  UseRow(index, logits, ids, head);
+}
+
+// `ids`: of the logits; none where these are of all tokens.
+void LocalStage::UseRow(int64_t index, absl::Span<const float> logits,
+                        absl::Span<const int32_t> ids, OpenHead& head) const {
   const HeadRow& row = head.rows[head.first + index];
   const Span& span = head.batch.spans[row.span];
   const OutputSpec& spec = head.outputs[row.span];
   absl::Status status;
-  if (share_is_finite && IsFinite(own, own_count)) {
-    status =
-        UseRow(row, absl::MakeConstSpan(logits, vocabulary), span, spec, head.results[row.span]);
+  if (IsFinite(logits.data(), logits.size())) {
+    status = MakeOutput(row, logits, ids, span, spec, head.results[row.span]);
   } else {
     const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
     status = NotFinite("logits", span.first_position + first_row + row.index);
@@ -643,22 +680,24 @@ void LocalStage::UseLogits(int64_t index, bool share_is_finite, OpenHead& head) 
   head.results[row.span].status.Update(std::move(status));
 }
 
-absl::Status LocalStage::UseRow(const HeadRow& row, absl::Span<const float> values,
-                                const Span& span, const OutputSpec& spec,
-                                SpanOutput& output) const {
+absl::Status LocalStage::MakeOutput(const HeadRow& row, absl::Span<const float> values,
+                                    absl::Span<const int32_t> ids, const Span& span,
+                                    const OutputSpec& spec, SpanOutput& output) const {
   if (!row.is_sample) {
     output.scores[row.index] = LogProbability(values, spec.targets[row.index]);
     return absl::OkStatus();
   }
+  SampleResult& result = output.samples[row.index];
   if (row.index == 0) {
-    ASSIGN_OR_RETURN(output.samples[0], Sample(values, spec.sample));
+    ASSIGN_OR_RETURN(result, Sample(values, spec.sample));
   } else {
     SampleSpec sample = spec.sample;
     sample.counter += row.index;
     const auto read = span.tokens.begin() + RowsWithLogits(spec, span.row_count()).first + 1;
     sample.history.insert(sample.history.end(), read, read + row.index);
-    ASSIGN_OR_RETURN(output.samples[row.index], Sample(values, sample));
+    ASSIGN_OR_RETURN(result, Sample(values, sample));
   }
+  if (!ids.empty()) result.token = ids[result.token];
   if (spec.return_logits) {
     std::copy(values.begin(), values.end(),
               output.logits.begin() + row.index * spec_.vocabulary_size);

@@ -106,11 +106,17 @@ class LocalStage : public Stage {
   absl::Status FinishLogits(OpenHead& head);
   int32_t CountCandidates(const OpenHead& head) const;
   void ScaleLogits(float* logits, int64_t count) const;
-  void UseLogits(int64_t index, bool share_is_finite, OpenHead& head) const;
+  HeadShare TakeCandidates(float* logits, int64_t stride, int64_t count, int32_t first_id,
+                           int32_t end_id, int64_t candidates);
+  void UseLogits(int64_t index, absl::Span<const float> shared, OpenHead& head) const;
+  void UseCandidates(int64_t index, std::vector<Candidate> candidates, OpenHead& head) const;
+  void UseRow(int64_t index, absl::Span<const float> logits, absl::Span<const int32_t> ids,
+              OpenHead& head) const;
   void MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count, float* out,
                       int64_t stride);
-  absl::Status UseRow(const HeadRow& row, absl::Span<const float> logits, const Span& span,
-                      const OutputSpec& spec, SpanOutput& output) const;
+  absl::Status MakeOutput(const HeadRow& row, absl::Span<const float> values,
+                          absl::Span<const int32_t> ids, const Span& span, const OutputSpec& spec,
+                          SpanOutput& output) const;
   // The rows of the output matrix that this stage has.
   PackedMatrix output_matrix() const;
 

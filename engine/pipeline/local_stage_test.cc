@@ -457,7 +457,8 @@ TEST_F(LocalStageTest, AShareThatIsNotFiniteFailsItsSpan) {
 }
 
 TEST_F(LocalStageTest, CandidatesAreAskedForWhereTheyAreFew) {
-  options_.role = {{0, 2}, true, true, 319};
+  model_.vocabulary_size = 560;
+  options_.role = {{0, 2}, true, true, 300};
   const std::unique_ptr<LocalStage> stage = Load();
   FakePartner partner;
   stage->SetHeadPartner(&partner);
@@ -474,9 +475,18 @@ TEST_F(LocalStageTest, CandidatesAreAskedForWhereTheyAreFew) {
   EXPECT_EQ(asked({greedy, greedy}), 1);
   EXPECT_EQ(asked({greedy, few}), 9);
   EXPECT_EQ(asked({many, few}), 0);
+  many.sample.params.top_k = 256;
+  EXPECT_EQ(asked({many, few}), 256);
   EXPECT_EQ(asked({Greedy(), few}), 0);  // with logits
   EXPECT_EQ(asked({few, Score(0, {1})}), 0);
   EXPECT_EQ(asked({few, OutputSpec()}), 9);
+  options_.role.shared_logits = 555;  // 5 are left
+  few.sample.params.top_k = 6;
+  const std::unique_ptr<LocalStage> small = Load();
+  small->SetHeadPartner(&partner);
+  const Batch batch = BatchOf({5}, 0, {3});
+  EXPECT_TRUE(small->Forward(batch, {few}).ok());
+  EXPECT_EQ(partner.candidates, 0);
 }
 
 TEST_F(LocalStageTest, ImpossibleOptionsAreNamed) {
