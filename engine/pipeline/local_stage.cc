@@ -3,19 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <fstream>
 #include <limits>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
+#include "engine/pipeline/finite.h"
 #include "engine/pipeline/plan.h"
-#include "engine/sampling/sampler.h"
 
 namespace baton {
 namespace {
@@ -26,40 +24,6 @@ uint64_t ResidentBytes() {
   uint64_t total_pages = 0, resident_pages = 0;
   if (!(statm >> total_pages >> resident_pages)) return 0;
   return resident_pages * sysconf(_SC_PAGESIZE);
-}
-
-bool IsFinite(const float* values, int64_t count) {
-  constexpr int64_t kBlock = 64;  // loops of a known length become vectors
-  const auto is_bad = [](float value) -> uint32_t {
-    constexpr uint32_t kExponent = 0x7f800000;
-    return (std::bit_cast<uint32_t>(value) & kExponent) == kExponent;
-  };
-  uint32_t bad = 0;
-  int64_t i = 0;
-  for (; i + kBlock <= count; i += kBlock) {
-    for (int64_t j = 0; j < kBlock; ++j) bad |= is_bad(values[i + j]);
-  }
-  for (; i < count; ++i) bad |= is_bad(values[i]);
-  return bad == 0;
-}
-
-// Consecutive rows of a span.
-struct RowRange {
-  int64_t first = 0;
-  int64_t count = 0;
-};
-
-// Those of a span with so many rows that its output is made of.
-RowRange RowsWithLogits(const OutputSpec& spec, int64_t row_count) {
-  switch (spec.kind) {
-    case OutputSpec::Kind::kNone:
-      return {};
-    case OutputSpec::Kind::kSample:
-      return {row_count - spec.sampled_rows, spec.sampled_rows};
-    case OutputSpec::Kind::kScore:
-      return {spec.first_scored_row, static_cast<int64_t>(spec.targets.size())};
-  }
-  return {};
 }
 
 absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
@@ -73,48 +37,6 @@ absl::Status CheckRole(const ModelSpec& spec, const StageRole& role) {
   return absl::InvalidArgumentError(absl::StrCat("a stage was asked to share ", role.shared_logits,
                                                  " of the model's ", spec.vocabulary_size,
                                                  " logits"));
-}
-
-// Rows whose logits are held at a time. With a partner these are those of two steps, and its own
-// are on their way besides: together they stay below what a process may take beside weights and KV
-// blocks, also where a vocabulary is very large.
-int64_t RowsAtATime(int64_t vocabulary, bool shares) {
-  constexpr int64_t kSharedBytes = 8 << 20;
-  if (!shares) return kMaxHeadRows;
-  return std::clamp<int64_t>(kSharedBytes / (vocabulary * sizeof(float)), 1, kMaxHeadRows);
-}
-
-// Rows of a request to the partner, of `count` that are asked for at once: the second half is made
-// while the first one is on its way. A few rows cost little more than one, and stay together, as do
-// rows of which candidates alone are sent.
-int64_t RequestRows(int64_t count) {
-  constexpr int64_t kWorthHalving = 16;
-  return count < kWorthHalving ? count : (count + 1) / 2;
-}
-
-// Where more of a row's logits than these can matter, sorting them out costs more than sending all.
-constexpr int32_t kMostCandidates = 256;
-
-// The likeliest of a row's logits, or NaN where it is not finite. Ids begin with `first_id`.
-void TakeLikeliest(absl::Span<const float> row, int32_t first_id, int64_t count, float* logits,
-                   int32_t* ids) {
-  if (!IsFinite(row.data(), row.size())) {
-    std::fill_n(logits, count, std::numeric_limits<float>::quiet_NaN());
-    return;
-  }
-  for (const Candidate& candidate : LikeliestTokens(row, count)) {
-    *logits++ = candidate.logit;
-    *ids++ = first_id + candidate.id;
-  }
-}
-
-// Appends those of row `row` of `count`.
-void AppendCandidates(const HeadShare& share, int64_t row, int64_t count,
-                      std::vector<Candidate>& candidates) {
-  const int64_t of_row = share.logits.size() / count;
-  for (int64_t i = row * of_row; i < (row + 1) * of_row; ++i) {
-    candidates.push_back({share.logits[i], share.ids[i]});
-  }
 }
 
 // The rows of the output matrix that a stage with this role computes.
@@ -219,6 +141,9 @@ absl::Status LocalStage::LoadWeights(const GgufFile& file) {
   }
   RETURN_IF_ERROR(loader.Load(progress));
   read_bytes_ = loader.bytes_read();
+  const PackedMatrix& matrix = output_.empty() ? embedding_ : output_;
+  output_head_.emplace(spec_, role, kernels_, pool_, output_norm_,
+                       matrix.FirstRows(OutputSlice(spec_, role).rows));
   return absl::OkStatus();
 }
 
@@ -347,12 +272,6 @@ std::vector<float> LocalStage::EmbedTokens(const Batch& batch) {
   return hidden;
 }
 
-absl::Status LocalStage::NotFinite(const char* what, int64_t position) const {
-  return absl::InternalError(absl::StrCat("the stage of layers ", options_.role.layers.begin,
-                                          " to ", options_.role.layers.end - 1, " computed ", what,
-                                          " that are not finite at position ", position));
-}
-
 void LocalStage::RunLayer(size_t index, std::vector<float>& hidden) {
   runner_.RunLayer(spec_.layers[options_.role.layers.begin + index], layers_[index],
                    kv_pool_->place(index), hidden.data());
@@ -367,7 +286,7 @@ void LocalStage::FailSpans(const StepRows& step, std::vector<float>& hidden,
     float* rows = hidden.data() + span.first_row * spec_.width;
     for (int64_t row = 0; row < span.row_count && statuses[i].ok(); ++row) {
       if (IsFinite(rows + row * spec_.width, spec_.width)) continue;
-      statuses[i] = NotFinite("hidden values", span.first_position + row);
+      statuses[i] = NotFinite(options_.role.layers, "hidden values", span.first_position + row);
     }
     if (!statuses[i].ok()) std::fill_n(rows, span.row_count * spec_.width, 0.0f);
   }
@@ -417,7 +336,7 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
   FailSpans(step, hidden, statuses);
   StageOutput output;
   if (options_.role.head) {
-    return RunHead(batch, step, std::move(statuses), hidden.data(), outputs);
+    return output_head_->Run(batch, step, std::move(statuses), hidden.data(), outputs);
   }
   for (size_t i = 0; i < statuses.size(); ++i) {
     if (statuses[i].ok()) continue;
@@ -425,284 +344,6 @@ absl::StatusOr<StageOutput> LocalStage::Forward(const Batch& batch,
   }
   output.hidden = std::move(hidden);
   return output;
-}
-
-// Logits that are being made, and what is made of them.
-struct LocalStage::OpenHead {
-  OpenHead(LocalStage& owner, const Batch& step_batch, const std::vector<OutputSpec>& asked)
-      : stage(owner), batch(step_batch), outputs(asked) {
-    const std::lock_guard<std::mutex> lock(stage.buffers_mutex_);
-    if (stage.buffers_.empty()) return;
-    logits = std::move(stage.buffers_.back());
-    stage.buffers_.pop_back();
-  }
-  ~OpenHead() {
-    const std::lock_guard<std::mutex> lock(stage.buffers_mutex_);
-    stage.buffers_.push_back(std::move(logits));
-  }
-
-  LocalStage& stage;
-  const Batch& batch;
-  const std::vector<OutputSpec>& outputs;
-  std::vector<HeadRow> rows;
-  std::mutex mutex;  // of the results' statuses
-  std::vector<SpanOutput> results;
-  // Of rows [first, first + count) at present.
-  int64_t first = 0;
-  int64_t count = 0;
-  std::vector<float> logits;                          // [count][vocabulary]
-  HeadShare own;                                      // this stage's candidates, if they are enough
-  std::vector<std::pair<int64_t, int64_t>> requests;  // to the partner: number, rows
-};
-
-// The rows whose logits are wanted, and room in `results` for what they give. Spans that have
-// failed want none.
-std::vector<LocalStage::HeadRow> LocalStage::PlaceOutputs(const StepRows& step,
-                                                          const std::vector<OutputSpec>& outputs,
-                                                          std::vector<SpanOutput>& results) const {
-  std::vector<HeadRow> rows;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const OutputSpec& spec = outputs[i];
-    if (spec.kind == OutputSpec::Kind::kNone || !results[i].status.ok()) continue;
-    const bool samples = spec.kind == OutputSpec::Kind::kSample;
-    const StepSpan& span = step.spans[i];
-    for (int64_t j = 0; j < span.row_count; ++j) {
-      rows.push_back({i, span.first_row + j, samples, static_cast<size_t>(j)});
-    }
-    if (samples) {
-      results[i].samples.resize(span.row_count);
-      if (spec.return_logits) results[i].logits.resize(span.row_count * spec_.vocabulary_size);
-    } else {
-      results[i].scores.resize(span.row_count);
-    }
-  }
-  return rows;
-}
-
-absl::StatusOr<StageOutput> LocalStage::RunHead(const Batch& batch, const StepRows& step,
-                                                std::vector<absl::Status> statuses,
-                                                const float* hidden,
-                                                const std::vector<OutputSpec>& outputs) {
-  const auto head = std::make_shared<OpenHead>(*this, batch, outputs);
-  head->results.resize(outputs.size());
-  for (size_t i = 0; i < statuses.size(); ++i) head->results[i].status = std::move(statuses[i]);
-  head->rows = PlaceOutputs(step, outputs, head->results);
-  NormalizeHeadRows(head->rows, hidden);
-  const int64_t count = head->rows.size();
-  const bool shares = options_.role.shared_logits > 0;
-  const int64_t most = RowsAtATime(spec_.vocabulary_size, shares);
-  StageOutput output;
-  for (int64_t first = 0; first < count; first += most) {
-    RETURN_IF_ERROR(BeginLogits(first, std::min(most, count - first), *head));
-    if (shares && first + most >= count) {
-      output.finish = [this, head]() -> absl::StatusOr<std::vector<SpanOutput>> {
-        RETURN_IF_ERROR(FinishLogits(*head));
-        return std::move(head->results);
-      };
-      return output;
-    }
-    RETURN_IF_ERROR(FinishLogits(*head));
-  }
-  output.outputs = std::move(head->results);
-  return output;
-}
-
-PackedMatrix LocalStage::output_matrix() const {
-  const PackedMatrix& matrix = output_.empty() ? embedding_ : output_;
-  return matrix.FirstRows(OutputSlice(spec_, options_.role).rows);
-}
-
-void LocalStage::MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count,
-                                float* out, int64_t stride) {
-  head_input_.Set(kernels_, pool_, rows, count, spec_.width, NeedsQuantizedInput(matrix));
-  MatMul(kernels_, pool_, matrix, head_input_, out, stride);
-}
-
-absl::StatusOr<HeadShare> LocalStage::SharedLogits(const HeadRequest& request) {
-  const int64_t shared = options_.role.head ? 0 : options_.role.shared_logits;
-  const int64_t count = request.count;
-  const int64_t candidates = request.candidates;
-  if (shared == 0 || count < 1 || count > kMaxHeadRows || candidates < 0 || candidates > shared ||
-      static_cast<int64_t>(request.rows.size()) != count * spec_.width) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a stage with ", shared, " shared logits was asked for those of ", count, " rows in ",
-        request.rows.size(), " floats, ", candidates, " candidates of each"));
-  }
-  std::vector<float> all;
-  std::vector<float>& logits = candidates == 0 ? all : shared_logits_;
-  logits.resize(std::max<size_t>(logits.size(), count * shared));
-  MultiplyOutput(output_matrix(), request.rows.data(), count, logits.data(), shared);
-  if (candidates > 0) return TakeCandidates(logits.data(), shared, count, 0, shared, candidates);
-  pool_.Run(count, [&](int64_t row, int) { ScaleLogits(logits.data() + row * shared, shared); });
-  return HeadShare{std::move(all), {}};
-}
-
-// Of `count` rows of logits, which are `stride` apart, each with those of ids [first_id, end_id).
-HeadShare LocalStage::TakeCandidates(float* logits, int64_t stride, int64_t count, int32_t first_id,
-                                     int32_t end_id, int64_t candidates) {
-  HeadShare share;
-  share.logits.resize(count * candidates);
-  share.ids.resize(count * candidates);
-  pool_.Run(count, [&](int64_t row, int) {
-    const absl::Span<float> values = absl::MakeSpan(logits + row * stride, end_id - first_id);
-    ScaleLogits(values.data(), values.size());
-    TakeLikeliest(values, first_id, candidates, share.logits.data() + row * candidates,
-                  share.ids.data() + row * candidates);
-  });
-  return share;
-}
-
-void LocalStage::NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden) {
-  const int64_t width = spec_.width;
-  head_rows_.resize(std::max(head_rows_.size(), rows.size() * width));
-  const float* bias = output_norm_.bias.empty() ? nullptr : output_norm_.bias.data();
-  pool_.Run(rows.size(), [&](int64_t i, int) {
-    Normalize(kernels_, spec_, output_norm_.weight.data(), bias, hidden + rows[i].row * width,
-              width, head_rows_.data() + i * width);
-  });
-}
-
-// How many of each row's shared logits its output can depend on, as a HeadRequest says it.
-int32_t LocalStage::CountCandidates(const OpenHead& head) const {
-  int32_t most = 0;
-  for (int64_t i = head.first; i < head.first + head.count; ++i) {
-    const OutputSpec& spec = head.outputs[head.rows[i].span];
-    const bool all = !head.rows[i].is_sample || spec.return_logits;
-    const int32_t candidates = all ? 0 : SampledCandidates(spec.sample);
-    if (candidates == 0) return 0;
-    most = std::max(most, candidates);
-  }
-  const int32_t smaller_share =
-      std::min(options_.role.shared_logits, spec_.vocabulary_size - options_.role.shared_logits);
-  return most <= std::min(kMostCandidates, smaller_share) ? most : 0;
-}
-
-// All that this stage does for the logits of rows [first, first + count).
-absl::Status LocalStage::BeginLogits(int64_t first, int64_t count, OpenHead& head) {
-  const int64_t width = spec_.width;
-  const int64_t shared = options_.role.shared_logits;
-  const float* rows = head_rows_.data() + first * width;
-  head.first = first;
-  head.count = count;
-  head.requests.clear();
-  const int32_t candidates = shared > 0 ? CountCandidates(head) : 0;
-  const int64_t most = candidates > 0 ? count : RequestRows(count);
-  for (int64_t row = 0; shared > 0 && row < count; row += most) {
-    const int64_t some = std::min(most, count - row);
-    HeadRequest request;
-    request.count = some;
-    request.rows.assign(rows + row * width, rows + (row + some) * width);
-    request.candidates = candidates;
-    ASSIGN_OR_RETURN(const int64_t number, partner_->Begin(std::move(request)));
-    head.requests.emplace_back(number, some);
-  }
-  const int64_t vocabulary = spec_.vocabulary_size;
-  head.logits.resize(std::max<size_t>(head.logits.size(), count * vocabulary));
-  float* own = head.logits.data() + shared;
-  MultiplyOutput(output_matrix(), rows, count, own, vocabulary);
-  head.own = {};
-  if (candidates > 0) {
-    head.own = TakeCandidates(own, vocabulary, count, shared, vocabulary, candidates);
-  }
-  return absl::OkStatus();
-}
-
-// Adds the partner's, and makes of them what was asked for. Where there is a partner this may be
-// beside a Forward, which has the pool.
-absl::Status LocalStage::FinishLogits(OpenHead& head) {
-  if (options_.role.shared_logits == 0) {
-    pool_.Run(head.count, [&](int64_t i, int) { UseLogits(i, {}, head); });
-    return absl::OkStatus();
-  }
-  int64_t i = 0;
-  for (const auto& [request, count] : head.requests) {
-    ASSIGN_OR_RETURN(const HeadShare share, partner_->Finish(request));
-    const int64_t of_row = share.logits.size() / count;
-    for (int64_t row = 0; row < count; ++row, ++i) {
-      if (share.ids.empty()) {
-        UseLogits(i, absl::MakeConstSpan(share.logits).subspan(row * of_row, of_row), head);
-      } else {
-        std::vector<Candidate> candidates;
-        AppendCandidates(share, row, count, candidates);
-        AppendCandidates(head.own, i, head.count, candidates);
-        UseCandidates(i, std::move(candidates), head);
-      }
-    }
-  }
-  return absl::OkStatus();
-}
-
-void LocalStage::ScaleLogits(float* logits, int64_t count) const {
-  if (spec_.logit_scale == 1.0f && spec_.logit_soft_cap == 0) return;
-  kernels_.scale(logits, spec_.logit_scale, count);
-  if (spec_.logit_soft_cap > 0) kernels_.soft_cap(logits, spec_.logit_soft_cap, count);
-}
-
-// Of row first + index, of which the partner has given `shared`.
-void LocalStage::UseLogits(int64_t index, absl::Span<const float> shared, OpenHead& head) const {
-  const int64_t vocabulary = spec_.vocabulary_size;
-  float* logits = head.logits.data() + index * vocabulary;
-  std::copy(shared.begin(), shared.end(), logits);
-  ScaleLogits(logits + shared.size(), vocabulary - shared.size());
-  UseRow(index, absl::MakeConstSpan(logits, vocabulary), {}, head);
-}
-
-// The same of candidates from both stages. Among equals the lower id goes first, so that they are
-// put into that order: a choice among them is then one among all.
-void LocalStage::UseCandidates(int64_t index, std::vector<Candidate> candidates,
-                               OpenHead& head) const {
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  std::vector<float> logits;
-  std::vector<int32_t> ids;
-  for (const Candidate& candidate : candidates) {
-    logits.push_back(candidate.logit);
-    ids.push_back(candidate.id);
-  }
-  UseRow(index, logits, ids, head);
-}
-
-// `ids`: of the logits; none where these are of all tokens.
-void LocalStage::UseRow(int64_t index, absl::Span<const float> logits,
-                        absl::Span<const int32_t> ids, OpenHead& head) const {
-  const HeadRow& row = head.rows[head.first + index];
-  const Span& span = head.batch.spans[row.span];
-  const OutputSpec& spec = head.outputs[row.span];
-  absl::Status status;
-  if (IsFinite(logits.data(), logits.size())) {
-    status = MakeOutput(row, logits, ids, span, spec, head.results[row.span]);
-  } else {
-    const int64_t first_row = RowsWithLogits(spec, span.row_count()).first;
-    status = NotFinite("logits", span.first_position + first_row + row.index);
-  }
-  if (status.ok()) return;
-  const std::lock_guard<std::mutex> lock(head.mutex);
-  head.results[row.span].status.Update(std::move(status));
-}
-
-absl::Status LocalStage::MakeOutput(const HeadRow& row, absl::Span<const float> values,
-                                    absl::Span<const int32_t> ids, const Span& span,
-                                    const OutputSpec& spec, SpanOutput& output) const {
-  if (!row.is_sample) {
-    output.scores[row.index] = LogProbability(values, spec.targets[row.index]);
-    return absl::OkStatus();
-  }
-  SampleResult& result = output.samples[row.index];
-  if (row.index == 0) {
-    ASSIGN_OR_RETURN(result, Sample(values, spec.sample));
-  } else {
-    SampleSpec sample = spec.sample;
-    sample.counter += row.index;
-    const auto read = span.tokens.begin() + RowsWithLogits(spec, span.row_count()).first + 1;
-    sample.history.insert(sample.history.end(), read, read + row.index);
-    ASSIGN_OR_RETURN(result, Sample(values, sample));
-  }
-  if (!ids.empty()) result.token = ids[result.token];
-  if (spec.return_logits) {
-    std::copy(values.begin(), values.end(),
-              output.logits.begin() + row.index * spec_.vocabulary_size);
-  }
-  return absl::OkStatus();
 }
 
 StageStats LocalStage::Stats() const { return {weight_bytes_, read_bytes_, ResidentBytes()}; }

@@ -5,14 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "engine/base/arena.h"
 #include "engine/base/thread_pool.h"
 #include "engine/gguf/gguf_file.h"
@@ -25,6 +23,7 @@
 #include "engine/model/model_spec.h"
 #include "engine/model/rope.h"
 #include "engine/model/weights.h"
+#include "engine/pipeline/output_head.h"
 #include "engine/pipeline/stage.h"
 
 namespace baton {
@@ -64,23 +63,16 @@ class LocalStage : public Stage {
   const ModelSpec& spec() const { return spec_; }
   absl::StatusOr<StageOutput> Forward(const Batch& batch,
                                       const std::vector<OutputSpec>& outputs) override;
-  void SetHeadPartner(HeadPartner* partner) override { partner_ = partner; }
-  absl::StatusOr<HeadShare> SharedLogits(const HeadRequest& request) override;
+  void SetHeadPartner(HeadPartner* partner) override { output_head_->SetPartner(partner); }
+  absl::StatusOr<HeadShare> SharedLogits(const HeadRequest& request) override {
+    return output_head_->SharedLogits(request);
+  }
   void SetBetweenProducts(std::function<void()> visit) override {
     runner_.SetBetweenProducts(std::move(visit));
   }
   StageStats Stats() const override;
 
  private:
-  // A row whose logits are asked for: the span's sample, or one of its targets.
-  struct HeadRow {
-    size_t span;
-    int64_t row;     // of those left of the step
-    bool is_sample;  // or else a target
-    size_t index;    // among the span's samples or targets
-  };
-  struct OpenHead;
-
   LocalStage(ModelSpec spec, const LocalStageOptions& options);
   absl::Status LoadRopes(WeightLoader& loader);
   absl::Status LoadWeights(const GgufFile& file);
@@ -90,36 +82,11 @@ class LocalStage : public Stage {
   absl::Status CheckOutputs(const Batch& batch, const std::vector<OutputSpec>& outputs) const;
   StepRows PlaceRows(const Batch& batch);
   std::vector<float> EmbedTokens(const Batch& batch);
-  absl::Status NotFinite(const char* what, int64_t position) const;
   void RunLayer(size_t index, std::vector<float>& hidden);
   absl::Status DropRows(const std::vector<OutputSpec>& outputs, StepRows& step,
                         std::vector<float>& hidden, std::vector<absl::Status>& statuses);
   void FailSpans(const StepRows& step, std::vector<float>& hidden,
                  std::vector<absl::Status>& statuses) const;
-  absl::StatusOr<StageOutput> RunHead(const Batch& batch, const StepRows& step,
-                                      std::vector<absl::Status> statuses, const float* hidden,
-                                      const std::vector<OutputSpec>& outputs);
-  std::vector<HeadRow> PlaceOutputs(const StepRows& step, const std::vector<OutputSpec>& outputs,
-                                    std::vector<SpanOutput>& results) const;
-  void NormalizeHeadRows(absl::Span<const HeadRow> rows, const float* hidden);
-  absl::Status BeginLogits(int64_t first, int64_t count, OpenHead& head);
-  absl::Status FinishLogits(OpenHead& head);
-  int32_t CountCandidates(const OpenHead& head) const;
-  void ScaleLogits(float* logits, int64_t count) const;
-  HeadShare TakeCandidates(float* logits, int64_t stride, int64_t count, int32_t first_id,
-                           int32_t end_id, int64_t candidates);
-  void UseLogits(int64_t index, absl::Span<const float> shared, OpenHead& head) const;
-  void UseCandidates(int64_t index, std::vector<Candidate> candidates, OpenHead& head) const;
-  void UseRow(int64_t index, absl::Span<const float> logits, absl::Span<const int32_t> ids,
-              OpenHead& head) const;
-  void MultiplyOutput(const PackedMatrix& matrix, const float* rows, int64_t count, float* out,
-                      int64_t stride);
-  absl::Status MakeOutput(const HeadRow& row, absl::Span<const float> values,
-                          absl::Span<const int32_t> ids, const Span& span, const OutputSpec& spec,
-                          SpanOutput& output) const;
-  // The rows of the output matrix that this stage has.
-  PackedMatrix output_matrix() const;
-
   const ModelSpec spec_;
   const std::vector<CacheGroup> groups_;
   const LocalStageOptions options_;
@@ -133,12 +100,7 @@ class LocalStage : public Stage {
   PackedMatrix output_;
   std::optional<KvPool> kv_pool_;
   LayerRunner runner_;
-  MatMulInput head_input_;
-  std::vector<float> head_rows_;      // [rows whose logits are asked for][width]
-  std::vector<float> shared_logits_;  // of which a request wants candidates: [count][shared_logits]
-  std::mutex buffers_mutex_;
-  std::vector<std::vector<float>> buffers_;  // for logits, that no head has now
-  HeadPartner* partner_ = nullptr;
+  std::optional<OutputHead> output_head_;  // once weights are there
   uint64_t weight_bytes_ = 0;
   uint64_t read_bytes_ = 0;
 };
