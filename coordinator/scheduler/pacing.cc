@@ -18,28 +18,18 @@ constexpr double kHandOver = 0.05;
 
 int32_t Share(int32_t rows, int groups) { return (rows + groups - 1) / groups; }
 
-// What answers in so many groups take in a stage, group after group.
-template <typename StepMs>
-double AllGroups(int32_t answers, int groups, const StepMs& step_ms) {
+using StageMs = double (StepTimes::*)(int32_t rows) const;
+
+// From one token of an answer to its next, with the answers in so many groups, which differ by one
+// row at most: each goes round, and all of them pass the slowest stage, which has `gap` of its time
+// nothing to do.
+double TokenMs(const StepTimes& times, StageMs stage_ms, int32_t answers, int groups,
+               double gap = 0) {
   const int32_t rows = answers / groups;
-  const int larger = answers % groups;  // groups that have a row more
-  return larger * step_ms(rows + 1) + (groups - larger) * step_ms(rows);
-}
-
-// From one token of an answer to its next: each group goes round, and all of them pass the slowest
-// stage.
-double TokenMs(const StepTimes& times, int32_t answers, int groups) {
-  const double stage_ms =
-      AllGroups(answers, groups, [&times](int32_t rows) { return times.SlowestStage(rows); });
-  return std::max(times.RoundTrip(Share(answers, groups)), stage_ms);
-}
-
-// The same, if steps that nobody has seen are as fast as can be, and that stage has `gap` of its
-// time nothing to do.
-double TokenMsAtBest(const StepTimes& times, int32_t answers, int groups, double gap) {
-  const double stage_ms =
-      AllGroups(answers, groups, [&times](int32_t rows) { return times.SlowestStageAtBest(rows); });
-  return std::max(times.RoundTrip(Share(answers, groups)), stage_ms * (1 + gap));
+  const int larger = answers % groups;
+  const double all_ms =
+      larger * (times.*stage_ms)(rows + 1) + (groups - larger) * (times.*stage_ms)(rows);
+  return std::max(times.RoundTrip(Share(answers, groups)), all_ms * (1 + gap));
 }
 
 }  // namespace
@@ -68,16 +58,18 @@ int Pacing::StepsToCover(double round_trip_ms, double step_ms) const {
   return static_cast<int>(std::clamp<double>(steps, 1, most_in_flight_));
 }
 
-int Pacing::DecodeGroups(const StepTimes& times, int32_t answers) const {
+int Pacing::DecodeGroups(const StepTimes& times, int32_t answers, bool prompts_run) const {
+  // Beside prompts steps have other numbers of rows than answers alone, and nothing is learnt.
+  const StageMs stage_ms = prompts_run ? &StepTimes::SlowestStage : &StepTimes::SlowestStageAtBest;
   const int filled = stage_count_ > 1 ? stage_count_ + 1 : 1;
   const int most =
       std::min(answers, std::max(std::min(filled, most_in_flight_),
                                  StepsToCover(times.RoundTrip(1), times.SlowestStage(1))));
   int best = 1;
-  double best_ms = TokenMsAtBest(times, answers, 1, 0);
+  double best_ms = TokenMs(times, stage_ms, answers, 1);
   for (int groups = 2; groups <= most; ++groups) {
     const double gap = groups == stage_count_ ? kHandOver : 0;
-    const double ms = TokenMsAtBest(times, answers, groups, gap);
+    const double ms = TokenMs(times, stage_ms, answers, groups, gap);
     if (ms >= best_ms * (1 - kGainWorthSplitting)) continue;
     best = groups;
     best_ms = ms;
@@ -98,10 +90,10 @@ Pace Pacing::Choose(const StepTimes& times, int32_t answers, const PromptTokens&
     pace.steps_in_flight = std::min(pace.steps_in_flight, most_in_flight_);
     return pace;
   }
-  pace.decode_groups = DecodeGroups(times, answers);
+  pace.decode_groups = DecodeGroups(times, answers, prompts.left > 0);
   pace.group_rows = Share(answers, pace.decode_groups);
   pace.larger_groups = answers - pace.decode_groups * (pace.group_rows - 1);
-  const double token_ms = TokenMs(times, answers, pace.decode_groups);
+  const double token_ms = TokenMs(times, &StepTimes::SlowestStage, answers, pace.decode_groups);
   pace.steps_in_flight =
       std::max(pace.decode_groups, StepsToCover(token_ms, times.SlowestStage(pace.group_rows)));
   const double step_ms = kSlowdownForPrompts * token_ms / pace.steps_in_flight;

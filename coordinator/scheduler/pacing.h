@@ -55,7 +55,7 @@ class Pacing {
   Pace Choose(const StepTimes& times, int32_t answers, const PromptTokens& prompts) const;
 
  private:
-  int DecodeGroups(const StepTimes& times, int32_t answers) const;
+  int DecodeGroups(const StepTimes& times, int32_t answers, bool prompts_run) const;
   int StepsToCover(double round_trip_ms, double step_ms) const;
 
   const int stage_count_;

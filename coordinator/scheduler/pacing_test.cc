@@ -99,9 +99,10 @@ TEST(PacingTest, OneGroupMoreThanStagesFillsTheGaps) {
 }
 
 // Between one row, which costs as much as reading the weights, and many, whose arithmetic does, a
-// straight line is above what steps take. The middle is tried out, and left where it is slow.
+// straight line is above what steps take. The middle is tried out, and left where it is slow;
+// beside prompts it is not.
 TEST(PacingTest, GroupsThatNobodyHasSeenAreTriedOut) {
-  const auto groups = [](double middle_ms_per_row) {
+  const auto groups = [](double middle_ms_per_row, const PromptTokens& prompts = {0, 0}) {
     StepTimes times(/*serial=*/false);
     const auto add = [&times](int32_t rows, double ms) {
       for (int i = 0; i < 4; ++i) times.Add(rows, {{ms}, {ms}}, 2 * ms + 0.1, true);
@@ -111,11 +112,12 @@ TEST(PacingTest, GroupsThatNobodyHasSeenAreTriedOut) {
     for (const int32_t rows : {21, 22}) {
       if (middle_ms_per_row > 0) add(rows, rows * middle_ms_per_row);
     }
-    return Pacing(2, 0, 0, kMost).Choose(times, 64, {0, 0}).decode_groups;
+    return Pacing(2, 0, 0, kMost).Choose(times, 64, prompts).decode_groups;
   };
   EXPECT_EQ(groups(0), 3);
   EXPECT_EQ(groups(1.2), 2);
   EXPECT_EQ(groups(1.0), 3);
+  EXPECT_EQ(groups(0, {100, 100}), 2);
 }
 
 TEST(PacingTest, OneAnswerIsOneGroup) {
