@@ -49,20 +49,6 @@ TEST(StepTimesTest, ASlowStepThatIsNeverRepeatedDoesNotStand) {
   EXPECT_EQ(times.SlowestStage(64), 80);
 }
 
-TEST(StepTimesTest, WhatWasHardlyEverSeenMayBeAsFastAsLargerSteps) {
-  StepTimes times(false);
-  EXPECT_EQ(times.SlowestStageAtBest(4), 0);
-  times.Add(1, {{9.0}}, 9, true);
-  times.Add(16, {{24.0}}, 24, true);
-  EXPECT_EQ(times.SlowestStage(8), 16);
-  EXPECT_EQ(times.SlowestStageAtBest(8), 12);
-  EXPECT_EQ(times.SlowestStageAtBest(20), times.SlowestStage(20));
-  times.Add(8, {{20.0}}, 20, true);  // disturbed, perhaps
-  EXPECT_EQ(times.SlowestStageAtBest(8), 12);
-  for (int i = 0; i < 3; ++i) times.Add(8, {{20.0}}, 20, true);
-  EXPECT_EQ(times.SlowestStageAtBest(8), 20);
-}
-
 TEST(StepTimesTest, OnlyStepsThatWereAloneShowTheWay) {
   StepTimes times(false);
   times.Add(1, {{5.0}, {5.0}}, 12, true);
