@@ -424,8 +424,8 @@ absl::StatusOr<HeadRequest> DecodeHeadRequest(const grpc::ByteBuffer& frame,
   HeadRequest request;
   RETURN_IF_ERROR(DecodeFrame(frame, &header, &request.rows));
   RETURN_IF_ERROR(CheckRange("rows of the head", header.count(), 1, kMaxHeadRows));
-  RETURN_IF_ERROR(
-      CheckRange("candidates of a row", header.candidates(), 0, stage.role.shared_logits));
+  RETURN_IF_ERROR(CheckRange("candidates of a row", header.candidates(), 0,
+                             std::min(kMaxHeadCandidates, stage.role.shared_logits)));
   request.count = header.count();
   request.candidates = static_cast<int32_t>(header.candidates());
   const int64_t floats = request.count * stage.width;

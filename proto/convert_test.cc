@@ -368,6 +368,11 @@ TEST(HeadTest, EveryNumberOfARequestHasABound) {
   EXPECT_EQ(error(33, 33 * 4, 0), "rows of the head is 33, expected 1 to 32");
   EXPECT_EQ(error(2, 7, 0), "floats of the head's rows is 7, expected 8 to 8");
   EXPECT_EQ(error(2, 8, 4), "candidates of a row is 4, expected 0 to 3");
+  StageConfig large = SharingStage();
+  large.role.shared_logits = 300;
+  const auto frame = EncodeHeadRequest({2, std::vector<float>(8), 257});
+  EXPECT_EQ(DecodeHeadRequest(frame, large).status().message(),
+            "candidates of a row is 257, expected 0 to 256");
 }
 
 TEST(HeadTest, EveryNumberOfAReplyHasABound) {

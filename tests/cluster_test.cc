@@ -28,6 +28,19 @@ std::thread SubmitSteps(RemotePipeline& pipeline, int count) {
   });
 }
 
+// Of a chain of four layers, the first that it is given.
+void ExpectStepsAtOnce(Pipeline& pipeline, int count) {
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(pipeline.Submit(SomeBatch(i), SomeOutputs()).ok());
+  }
+  for (int i = 0; i < count; ++i) {
+    const auto result = pipeline.Next();
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, static_cast<uint64_t>(i));
+    ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
+  }
+}
+
 class Chains : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Lengths, Chains, testing::Values(1, 2, 5));
 
@@ -97,14 +110,7 @@ TEST(SharedHeadTest, DoesNotWaitForTheOtherStagesStep) {
   const auto pipeline = cluster.Connect();
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   is_armed = true;
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
-  }
-  for (int i = 0; i < 3; ++i) {
-    const auto result = (*pipeline)->Next();
-    ASSERT_TRUE(result.ok()) << result.status();
-    ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
-  }
+  ExpectStepsAtOnce(**pipeline, 3);
   EXPECT_TRUE(was_asked_inside);
 }
 
@@ -127,15 +133,7 @@ TEST(SharedHeadTest, ComputesTheNextStepWhileLogitsAreOnTheirWay) {
   const auto pipeline = cluster.Connect();
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   is_armed = true;
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_TRUE((*pipeline)->Submit(SomeBatch(i), SomeOutputs()).ok());
-  }
-  for (int i = 0; i < 2; ++i) {
-    const auto result = (*pipeline)->Next();
-    ASSERT_TRUE(result.ok()) << result.status();
-    EXPECT_EQ(result->step, static_cast<uint64_t>(i));
-    ExpectEqual(result->outputs, Expected(SomeBatch(i), 4));
-  }
+  ExpectStepsAtOnce(**pipeline, 2);
   EXPECT_TRUE(was_beside);
 }
 

@@ -20,15 +20,12 @@ int64_t RowsAtATime(int64_t vocabulary, bool shares) {
 }
 
 // Rows of a request to the partner, of `count` that are asked for at once: the second half is made
-// while the first one is on its way. A few rows cost little more than one, and stay together, as do
-// rows of which candidates alone are sent.
-int64_t RequestRows(int64_t count) {
+// while the first one is on its way. A few rows cost little more than one, and stay together; so do
+// those of which few logits are sent.
+int64_t RequestRows(int64_t count, int32_t candidates) {
   constexpr int64_t kWorthHalving = 16;
-  return count < kWorthHalving ? count : (count + 1) / 2;
+  return candidates > 0 || count < kWorthHalving ? count : (count + 1) / 2;
 }
-
-// Where more of a row's logits than these can matter, sorting them out costs more than sending all.
-constexpr int32_t kMostCandidates = 256;
 
 // The likeliest of a row's logits, or NaN where it is not finite. Ids begin with `first_id`.
 void TakeLikeliest(absl::Span<const float> row, int32_t first_id, int64_t count, float* logits,
@@ -40,15 +37,6 @@ void TakeLikeliest(absl::Span<const float> row, int32_t first_id, int64_t count,
   for (const Candidate& candidate : LikeliestTokens(row, count)) {
     *logits++ = candidate.logit;
     *ids++ = first_id + candidate.id;
-  }
-}
-
-// Appends those of row `row` of `count`.
-void AppendCandidates(const HeadShare& share, int64_t row, int64_t count,
-                      std::vector<Candidate>& candidates) {
-  const int64_t of_row = share.logits.size() / count;
-  for (int64_t i = row * of_row; i < (row + 1) * of_row; ++i) {
-    candidates.push_back({share.logits[i], share.ids[i]});
   }
 }
 
@@ -154,7 +142,8 @@ absl::StatusOr<HeadShare> OutputHead::SharedLogits(const HeadRequest& request) {
   const int64_t shared = role_.head ? 0 : role_.shared_logits;
   const int64_t count = request.count;
   const int64_t candidates = request.candidates;
-  if (shared == 0 || count < 1 || count > kMaxHeadRows || candidates < 0 || candidates > shared ||
+  if (shared == 0 || count < 1 || count > kMaxHeadRows || candidates < 0 ||
+      candidates > std::min<int64_t>(kMaxHeadCandidates, shared) ||
       static_cast<int64_t>(request.rows.size()) != count * spec_.width) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a stage with ", shared, " shared logits was asked for those of ", count, " rows in ",
@@ -206,7 +195,7 @@ int32_t OutputHead::CountCandidates(const OpenHead& head) const {
   }
   const int32_t smaller_share =
       std::min(role_.shared_logits, spec_.vocabulary_size - role_.shared_logits);
-  return most <= std::min(kMostCandidates, smaller_share) ? most : 0;
+  return most <= std::min(kMaxHeadCandidates, smaller_share) ? most : 0;
 }
 
 // All that this stage does for the logits of rows [first, first + count).
@@ -218,7 +207,7 @@ absl::Status OutputHead::BeginLogits(int64_t first, int64_t count, OpenHead& hea
   head.count = count;
   head.requests.clear();
   const int32_t candidates = shared > 0 ? CountCandidates(head) : 0;
-  const int64_t most = candidates > 0 ? count : RequestRows(count);
+  const int64_t most = RequestRows(count, candidates);
   for (int64_t row = 0; shared > 0 && row < count; row += most) {
     const int64_t some = std::min(most, count - row);
     HeadRequest request;
@@ -249,15 +238,12 @@ absl::Status OutputHead::FinishLogits(OpenHead& head) {
   int64_t i = 0;
   for (const auto& [request, count] : head.requests) {
     ASSIGN_OR_RETURN(const HeadShare share, partner_->Finish(request));
-    const int64_t of_row = share.logits.size() / count;
+    const int64_t shared = role_.shared_logits;
     for (int64_t row = 0; row < count; ++row, ++i) {
       if (share.ids.empty()) {
-        UseLogits(i, absl::MakeConstSpan(share.logits).subspan(row * of_row, of_row), head);
+        UseLogits(i, absl::MakeConstSpan(share.logits).subspan(row * shared, shared), head);
       } else {
-        std::vector<Candidate> candidates;
-        AppendCandidates(share, row, count, candidates);
-        AppendCandidates(head.own, i, head.count, candidates);
-        UseCandidates(i, std::move(candidates), head);
+        UseCandidates(i, share, row, head);
       }
     }
   }
@@ -279,18 +265,21 @@ void OutputHead::UseLogits(int64_t index, absl::Span<const float> shared, OpenHe
   UseRow(index, absl::MakeConstSpan(logits, vocabulary), {}, head);
 }
 
-// The same of candidates from both stages. Among equals the lower id goes first, so that they are
-// put into that order: a choice among them is then one among all.
-void OutputHead::UseCandidates(int64_t index, std::vector<Candidate> candidates,
+// The same of candidates: row `row` of the partner's, and this stage's. Of equals the lower id goes
+// first, in each part and, as the partner has the lower ones, in both: a choice among them is one
+// among all.
+void OutputHead::UseCandidates(int64_t index, const HeadShare& shared, int64_t row,
                                OpenHead& head) const {
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  const int64_t of_row = static_cast<int64_t>(head.own.ids.size()) / head.count;
   std::vector<float> logits;
   std::vector<int32_t> ids;
-  for (const Candidate& candidate : candidates) {
-    logits.push_back(candidate.logit);
-    ids.push_back(candidate.id);
-  }
+  const auto append = [&](const HeadShare& part, int64_t part_row) {
+    const int64_t begin = part_row * of_row, end = begin + of_row;
+    logits.insert(logits.end(), part.logits.begin() + begin, part.logits.begin() + end);
+    ids.insert(ids.end(), part.ids.begin() + begin, part.ids.begin() + end);
+  };
+  append(shared, row);
+  append(head.own, index);
   UseRow(index, logits, ids, head);
 }
 

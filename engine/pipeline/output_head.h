@@ -80,7 +80,7 @@ class OutputHead {
   HeadShare TakeCandidates(float* logits, int64_t stride, int64_t count, int32_t first_id,
                            int32_t end_id, int64_t candidates);
   void UseLogits(int64_t index, absl::Span<const float> shared, OpenHead& head) const;
-  void UseCandidates(int64_t index, std::vector<Candidate> candidates, OpenHead& head) const;
+  void UseCandidates(int64_t index, const HeadShare& shared, int64_t row, OpenHead& head) const;
   void UseRow(int64_t index, absl::Span<const float> logits, absl::Span<const int32_t> ids,
               OpenHead& head) const;
   void Multiply(const float* rows, int64_t count, float* out, int64_t stride);

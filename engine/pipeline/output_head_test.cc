@@ -117,6 +117,8 @@ TEST_F(OutputHeadTest, SharedLogitsWantRowsOfTheModel) {
             "a stage with 5 shared logits was asked for those of 2 rows in 64 floats, 0 candidates "
             "of each");
   EXPECT_THAT(ask(64, 1, 6), HasSubstr(" 6 candidates"));
+  const auto most = Make(/*is_last=*/false, 300)->SharedLogits(request(64, 1, 257));
+  EXPECT_THAT(std::string(most.status().message()), HasSubstr(" 257 candidates"));
   EXPECT_THAT(ask(64, 1, -1), HasSubstr(" -1 candidates"));
   EXPECT_THAT(ask(0, 0), HasSubstr("of 0 rows"));
   EXPECT_THAT(ask(33 * 64, 33), HasSubstr("of 33 rows"));
@@ -162,6 +164,31 @@ TEST_F(OutputHeadTest, ASharedHeadSaysWhatAWholeOneSays) {
         EXPECT_EQ(got[1].logits, expected[1].logits) << shared;
       }
     }
+  }
+}
+
+// Rows of the matrix that are the same give the same logits.
+TEST_F(OutputHeadTest, OfEqualsTheLowerIdIsChosenInWhateverPartItIs) {
+  const auto whole = Make(/*is_last=*/true, 0);
+  const int32_t best = Run(*whole, {Sample(1, 0)})[0].samples[0].token;
+  for (const std::pair<int, int>& equals : {std::pair{7, 9}, {9, 300}, {300, 301}}) {
+    const float* row = &weights_[best * kWidth];
+    const std::vector<float> copy(row, row + kWidth);
+    std::vector<float> kept = weights_;
+    std::fill(weights_.begin() + best * kWidth, weights_.begin() + (best + 1) * kWidth, 0.0f);
+    for (const int id : {equals.first, equals.second}) {
+      std::copy(copy.begin(), copy.end(), weights_.begin() + id * kWidth);
+    }
+    const auto helper = Make(false, 200);
+    const auto last = Make(true, 200);
+    FakePartner partner;
+    partner.head = helper.get();
+    last->SetPartner(&partner);
+    for (const int32_t top_k : {1, 2, 40}) {
+      EXPECT_EQ(Run(*last, {Sample(top_k, 0)})[0].samples[0].token, equals.first);
+    }
+    EXPECT_EQ(Run(*last, {Sample(1)})[0].samples[0].token, equals.first);
+    weights_ = std::move(kept);
   }
 }
 

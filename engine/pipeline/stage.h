@@ -62,11 +62,16 @@ inline constexpr int64_t kMaxHeadRows = 32;
 // given is fetched and used.
 inline constexpr int kMaxHeadRequests = 4;
 
+// Candidates of a row that are asked for: where more can matter, sorting them out costs more than
+// sending all logits.
+inline constexpr int32_t kMaxHeadCandidates = 256;
+
 // Rows whose shared logits the head's stage asks for.
 struct HeadRequest {
   int64_t count = 0;        // at most kMaxHeadRows
   std::vector<float> rows;  // [count][width], which have gone through the final norm
-  // So many of each row's shared logits can matter, its likeliest. 0: all.
+  // So many of each row's shared logits can matter, its likeliest, at most kMaxHeadCandidates; in
+  // the reply likelier ones come first, and of equals those with lower ids. 0: all.
   int32_t candidates = 0;
 };
 
