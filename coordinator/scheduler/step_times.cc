@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 namespace baton {
 namespace {
@@ -12,7 +13,7 @@ constexpr double kWeightOfNew = 0.15;
 // Of the average, that a new measurement counts to differ from it at most: a step may be disturbed
 // for many times as long as it takes.
 constexpr double kMostNews = 0.25;
-// Steps of a size that show what it takes: the first may be disturbed.
+// Steps of a size that show what it takes: the fastest of these, as others may be disturbed.
 constexpr int kEnough = 4;
 // Of the last so many lone steps the fastest shows the way; the others were disturbed.
 constexpr size_t kLatencies = 16;
@@ -50,6 +51,10 @@ void StepTimes::AddTo(Curve& curve, int32_t rows, double ms) {
     return;
   }
   average.rows += (rows - average.rows) * kWeightOfNew;
+  if (average.count <= kEnough) {
+    average.ms = std::min(average.ms, ms);
+    return;
+  }
   const double most = average.ms * kMostNews;
   average.ms += std::clamp(ms - average.ms, -most, most) * kWeightOfNew;
 }
@@ -82,13 +87,19 @@ double StepTimes::At(const Curve& curve, double rows) const {
   return halves_are_known ? std::min(ms, 2 * At(curve, rows / 2)) : ms;
 }
 
+// At best a step takes no longer than a smaller one, and a row of it costs what one of a larger
+// step does.
 double StepTimes::SlowestStageAtBest(int32_t rows) const {
   const double known = SlowestStage(rows);
   const auto own = slowest_.begin() + BucketOf(rows);
   if (own->count >= kEnough) return known;
-  const auto larger = std::find_if(own + 1, slowest_.end(),
-                                   [](const Average& average) { return average.count > 0; });
-  return larger == slowest_.end() ? known : std::min(known, larger->ms * rows / larger->rows);
+  const auto has_steps = [](const Average& average) { return average.count > 0; };
+  const auto larger = std::find_if(own + 1, slowest_.end(), has_steps);
+  const auto smaller = std::find_if(std::make_reverse_iterator(own), slowest_.rend(), has_steps);
+  double least = 0;
+  if (larger != slowest_.end()) least = larger->ms * rows / larger->rows;
+  if (smaller != slowest_.rend()) least = std::max(least, smaller->ms);
+  return least > 0 ? std::min(known, least) : known;
 }
 
 double StepTimes::RowsWithin(double ms, int32_t limit) const {

@@ -32,8 +32,8 @@ class StepTimes {
   // Of a step with this many rows, in milliseconds; 0 before anything is measured.
   double SlowestStage(int32_t rows) const { return At(slowest_, rows); }
   double AllStages(int32_t rows) const { return At(all_, rows); }
-  // As SlowestStage; of steps that were hardly ever seen, what they take if a row costs no more
-  // than in a larger step. Whoever goes by it tries them out, and knows them then.
+  // As SlowestStage; of steps that were hardly ever seen, the least that they can take by what
+  // larger and smaller ones take. Whoever goes by it tries them out, and knows them then.
   double SlowestStageAtBest(int32_t rows) const;
   // From submission to result, when nothing is in the way.
   double RoundTrip(int32_t rows) const { return AllStages(rows) + latency_ms_; }

@@ -67,17 +67,28 @@ TEST(StepTimesTest, AWayIsAsLongAsTheFastestLoneStepShows) {
   EXPECT_DOUBLE_EQ(times.RoundTrip(1), 17);
 }
 
-TEST(StepTimesTest, WhatWasHardlyEverSeenMayBeAsFastAsLargerSteps) {
-  StepTimes times(false);
+TEST(StepTimesTest, OfTheFirstStepsTheFastestCounts) {
+  StepTimes times(/*serial=*/false);
+  times.Add(8, Stages(40), 80, /*alone=*/false);
+  times.Add(8, Stages(28), 56, /*alone=*/false);
+  times.Add(8, Stages(29), 58, /*alone=*/false);
+  EXPECT_DOUBLE_EQ(times.SlowestStage(8), 28);
+  AddSteps(times, 8, 30);
+  EXPECT_NEAR(times.SlowestStage(8), 30, 0.1);
+}
+
+TEST(StepTimesTest, WhatWasHardlyEverSeenMayCostNoMoreThanItMust) {
+  StepTimes times(/*serial=*/false);
   EXPECT_EQ(times.SlowestStageAtBest(4), 0);
-  times.Add(1, {{9.0}}, 9, true);
-  times.Add(16, {{24.0}}, 24, true);
+  times.Add(1, {{9.0}}, 9, /*alone=*/true);
+  times.Add(16, {{24.0}}, 24, /*alone=*/true);
   EXPECT_EQ(times.SlowestStage(8), 16);
+  EXPECT_EQ(times.SlowestStageAtBest(8), 12);                              // half of 16 rows
+  EXPECT_EQ(times.SlowestStageAtBest(4), 9);                               // no less than one row
+  EXPECT_EQ(times.SlowestStageAtBest(20), 24);                             // no less than 16 rows
+  for (int i = 0; i < 3; ++i) times.Add(8, {{20.0}}, 20, /*alone=*/true);  // disturbed, perhaps
   EXPECT_EQ(times.SlowestStageAtBest(8), 12);
-  EXPECT_EQ(times.SlowestStageAtBest(20), times.SlowestStage(20));
-  times.Add(8, {{20.0}}, 20, true);  // disturbed, perhaps
-  EXPECT_EQ(times.SlowestStageAtBest(8), 12);
-  for (int i = 0; i < 3; ++i) times.Add(8, {{20.0}}, 20, true);
+  times.Add(8, {{20.0}}, 20, /*alone=*/true);
   EXPECT_EQ(times.SlowestStageAtBest(8), 20);
 }
 
