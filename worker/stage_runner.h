@@ -34,13 +34,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/base/closable_queue.h"
 #include "engine/base/spin.h"
 #include "engine/pipeline/stage.h"
 #include "proto/convert.h"
 #include "proto/event_loop.h"
 #include "proto/frame_stream.h"
 #include "proto/handshake.h"
-#include "worker/closable_queue.h"
 #include "worker/remote_partner.h"
 
 namespace baton {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/api/api_error.h"
+#include "engine/tokenizer/utf8.h"
 
 namespace baton {
 namespace {
@@ -120,6 +121,18 @@ Json AnswerFormat::ChatLogprobs(const AnswerPiece& piece) const {
   return {{"content", std::move(content)}};
 }
 
+// OpenAI's way to write a token that is not text by itself.
+std::string AnswerFormat::TokenText(int32_t id) const {
+  const std::string text = model_.tokenizer->Piece(id, /*render_special=*/true);
+  if (IsUtf8(text)) return text;
+  std::string bytes = "bytes:";
+  for (const char byte : text) {
+    absl::StrAppendFormat(&bytes, "\\x%02x", static_cast<uint8_t>(byte));
+  }
+  return bytes;
+}
+
+// The chosen token is always among the likeliest.
 Json AnswerFormat::CompletionLogprobs(const AnswerPiece& piece) const {
   Json tokens = Json::array();
   Json logprobs = Json::array();
@@ -127,16 +140,18 @@ Json AnswerFormat::CompletionLogprobs(const AnswerPiece& piece) const {
   Json offsets = Json::array();
   int64_t offset = piece.text_offset;
   for (const SampleResult& sample : piece.samples) {
-    const std::string text = model_.tokenizer->Piece(sample.token, /*render_special=*/true);
     Json top = Json::object();
     for (const auto& [id, logprob] : sample.top_logprobs) {
-      top[model_.tokenizer->Piece(id, /*render_special=*/true)] = std::max(logprob, kLeastLogprob);
+      top[TokenText(id)] = std::max(logprob, kLeastLogprob);
     }
-    tokens.push_back(text);
+    const std::string chosen = TokenText(sample.token);
+    top[chosen] = std::max(sample.logprob, kLeastLogprob);
+    tokens.push_back(chosen);
     logprobs.push_back(std::max(sample.logprob, kLeastLogprob));
     tops.push_back(std::move(top));
     offsets.push_back(offset);
-    offset += static_cast<int64_t>(text.size());
+    offset += static_cast<int64_t>(
+        CountUtf8Beginnings(model_.tokenizer->Piece(sample.token, /*render_special=*/true)));
   }
   return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(logprobs)},

@@ -24,11 +24,11 @@ struct AnswerPiece {
   std::string text;
   std::vector<SampleResult> samples;  // the tokens that `text` is of, where log-probabilities are
                                       // wanted
-  int64_t text_offset = 0;            // bytes of the tokens before them
+  int64_t text_offset = 0;            // characters of the tokens before them
   std::optional<FinishReason> finish;
 };
 
-// kStop "stop", all others "length": what was said so far counts.
+// kStop "stop", kLength "length". The others end in an error instead.
 const char* FinishReasonName(FinishReason reason);
 
 // Of one call. Immutable, so thread-safe.
@@ -56,6 +56,7 @@ class AnswerFormat {
   nlohmann::ordered_json Choice(const AnswerPiece& piece, const char* chat_field) const;
   nlohmann::ordered_json ChatLogprobs(const AnswerPiece& piece) const;
   nlohmann::ordered_json CompletionLogprobs(const AnswerPiece& piece) const;
+  std::string TokenText(int32_t id) const;
   nlohmann::ordered_json TokenJson(int32_t id, float logprob) const;
   std::string ChunkHead() const;
   std::string ChunkEvent(const nlohmann::ordered_json& choices) const;

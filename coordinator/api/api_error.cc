@@ -36,6 +36,7 @@ constexpr Kind kKinds[] = {
     {absl::StatusCode::kResourceExhausted, 429, "rate_limit_error", "rate_limit_exceeded"},
     {absl::StatusCode::kUnavailable, 503, "unavailable_error", nullptr},
     {absl::StatusCode::kCancelled, 503, "unavailable_error", nullptr},
+    {absl::StatusCode::kDeadlineExceeded, 504, "timeout_error", nullptr},
 };
 
 const Kind& KindOf(const absl::Status& error) {
@@ -98,7 +99,11 @@ HttpResponse ErrorResponse(const absl::Status& error) {
 }
 
 HttpResponse RefusalResponse(int http_status, const std::string& message) {
-  HttpResponse response = ErrorResponse(absl::InvalidArgumentError(message));
+  absl::StatusCode code = absl::StatusCode::kInvalidArgument;
+  for (const Kind& kind : kKinds) {
+    if (kind.http_status == http_status) code = kind.status;
+  }
+  HttpResponse response = ErrorResponse(absl::Status(code, message));
   response.status = http_status;
   return response;
 }

@@ -24,7 +24,8 @@ absl::Status ContextError(int64_t prompt_tokens, int64_t context_length);
 nlohmann::ordered_json ErrorJson(const absl::Status& error);
 
 // The same as a whole response, whose status follows from the code: InvalidArgument 400, NotFound
-// 404, ResourceExhausted 429, Unavailable 503 (these two ask to come back), others 500.
+// 404, ResourceExhausted 429, Unavailable 503 (these two ask to come back),
+// DeadlineExceeded 504, others 500.
 HttpResponse ErrorResponse(const absl::Status& error);
 
 // For a request that HTTP itself refuses, whose status is known.

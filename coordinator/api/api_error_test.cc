@@ -31,6 +31,7 @@ TEST(ErrorResponseTest, TheStatusFollowsFromTheCode) {
   EXPECT_EQ(ErrorResponse(absl::NotFoundError("x")).status, 404);
   EXPECT_EQ(ErrorResponse(absl::InternalError("x")).status, 500);
   EXPECT_EQ(ErrorResponse(absl::DataLossError("x")).status, 500);
+  EXPECT_EQ(ErrorResponse(absl::DeadlineExceededError("x")).status, 504);
   for (const absl::Status& busy :
        {absl::ResourceExhaustedError("x"), absl::UnavailableError("x")}) {
     const HttpResponse response = ErrorResponse(busy);
@@ -39,6 +40,8 @@ TEST(ErrorResponseTest, TheStatusFollowsFromTheCode) {
     EXPECT_EQ(response.headers[0].first, "Retry-After");
   }
   EXPECT_EQ(RefusalResponse(413, "long").status, 413);
+  EXPECT_EQ(BodyOf(RefusalResponse(413, "long"))["type"], "invalid_request_error");
+  EXPECT_EQ(BodyOf(RefusalResponse(503, "full"))["type"], "unavailable_error");
 }
 
 TEST(ErrorResponseTest, WhatIsNotUtf8StaysJson) {

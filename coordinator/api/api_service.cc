@@ -3,6 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "coordinator/api/api_error.h"
@@ -10,6 +13,7 @@
 #include "coordinator/api/generation_call.h"
 #include "coordinator/api/json_fields.h"
 #include "engine/base/status_macros.h"
+#include "engine/tokenizer/utf8.h"
 
 namespace baton {
 namespace {
@@ -17,6 +21,11 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kModelsPath[] = "/v1/models";
+
+// What is longer takes longer than a moment to read: a millisecond or two of JSON and tokens.
+constexpr size_t kLongRequestBytes = 64 << 10;
+// Of long requests that wait to be read.
+constexpr size_t kMostLongRequestBytes = 256 << 20;
 
 HttpResponse JsonResponse(const Json& json) {
   HttpResponse response;
@@ -29,6 +38,30 @@ HttpResponse TextResponse(std::string text) {
   response.content_type = "text/plain; charset=utf-8";
   response.body = std::move(text);
   return response;
+}
+
+// Clients write the slash in a model's name as %2F. What is no such code stands for itself.
+std::string PercentDecoded(const std::string& text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    int code = 0;
+    if (text[i] == '%' && i + 2 < text.size() && absl::ascii_isxdigit(text[i + 1]) &&
+        absl::ascii_isxdigit(text[i + 2]) && absl::SimpleHexAtoi(text.substr(i + 1, 2), &code)) {
+      decoded += static_cast<char>(code);
+      i += 2;
+    } else {
+      decoded += text[i];
+    }
+  }
+  return decoded;
+}
+
+// llama.cpp's form: text, or where it is not UTF-8 its bytes.
+Json PieceJson(const std::string& piece) {
+  if (IsUtf8(piece)) return piece;
+  Json bytes = Json::array();
+  for (const char byte : piece) bytes.push_back(static_cast<uint8_t>(byte));
+  return bytes;
 }
 
 Json ModelJson(const ServedModel& model) {
@@ -71,6 +104,9 @@ const ApiService::Route ApiService::kRoutes[] = {
     {"POST", "/v1/completions", nullptr, &ApiService::Complete},
 };
 
+ApiService::ApiService(std::function<void(const absl::Status&)> on_failure)
+    : on_failure_(std::move(on_failure)), long_requests_(kMostLongRequestBytes) {}
+
 void ApiService::SetProgress(double share) {
   const std::lock_guard<std::mutex> lock(mutex_);
   progress_ = share;
@@ -94,32 +130,59 @@ absl::StatusOr<ApiService::Backend> ApiService::CurrentBackend() const {
       absl::StrFormat("the model is being loaded, %.0f%% of it is there", 100 * progress_));
 }
 
-void ApiService::Handle(HttpRequest request, std::shared_ptr<HttpReply> reply) {
+const ApiService::Route* ApiService::FindRoute(const std::string& path) const {
   static constexpr Route kModelRoute = {"GET", "/v1/models/{model}", &ApiService::Model, nullptr};
-  const Route* route = nullptr;
-  for (const Route& one : kRoutes) {
-    if (request.path == one.path) route = &one;
+  if (absl::StartsWith(path, absl::StrCat(kModelsPath, "/"))) return &kModelRoute;
+  for (const Route& route : kRoutes) {
+    if (path == route.path) return &route;
   }
-  if (request.path.rfind(absl::StrCat(kModelsPath, "/"), 0) == 0) route = &kModelRoute;
-  HttpResponse response;
+  return nullptr;
+}
+
+void ApiService::Handle(HttpRequest request, std::shared_ptr<HttpReply> reply) {
+  const Route* route = FindRoute(request.path);
   if (route == nullptr) {
-    response = ErrorResponse(absl::NotFoundError(
-        absl::StrCat("there is nothing at ", request.path, "; GET / lists what there is")));
-  } else if (request.method != route->method) {
-    response = ErrorResponse(absl::UnimplementedError(
+    // What nobody serves is counted as one: names that clients make up are without number.
+    return Refuse("other", reply,
+                  ErrorResponse(absl::NotFoundError(absl::StrCat(
+                      "there is nothing at ", request.path, "; GET / lists what there is"))));
+  }
+  if (request.method != route->method) {
+    HttpResponse response = ErrorResponse(absl::UnimplementedError(
         absl::StrCat(request.method, " ", route->path, ": expected ", route->method)));
     response.headers.emplace_back("Allow", route->method);
-  } else if (route->generate != nullptr) {
-    const absl::Status status = (this->*route->generate)(request, reply);
-    metrics_.OnHttpRequest(route->path, status.ok() ? 200 : ErrorResponse(status).status);
-    if (!status.ok()) reply->Send(ErrorResponse(status));
-    return;
-  } else {
-    absl::StatusOr<HttpResponse> answer = (this->*route->answer)(request);
-    response = answer.ok() ? *std::move(answer) : ErrorResponse(answer.status());
+    return Refuse(route->path, reply, std::move(response));
   }
-  // What nobody serves is counted as one: names that clients make up are without number.
-  metrics_.OnHttpRequest(route == nullptr ? "other" : route->path, response.status);
+  const size_t bytes = request.body.size();
+  if (bytes <= kLongRequestBytes) return Serve(*route, request, reply);
+  const auto serve = [this, route, request = std::move(request), reply] {
+    Serve(*route, request, reply);
+  };
+  if (long_requests_.Run(bytes, serve)) return;
+  Refuse(route->path, reply,
+         ErrorResponse(absl::ResourceExhaustedError(absl::StrCat(
+             "long requests of ", kMostLongRequestBytes, " bytes wait already, the limit"))));
+}
+
+void ApiService::Refuse(const char* path, const std::shared_ptr<HttpReply>& reply,
+                        HttpResponse response) {
+  metrics_.OnHttpRequest(path, response.status);
+  reply->Send(std::move(response));
+}
+
+void ApiService::Serve(const Route& route, const HttpRequest& request,
+                       const std::shared_ptr<HttpReply>& reply) {
+  HttpResponse response;
+  if (route.generate != nullptr) {
+    const absl::Status status = (this->*route.generate)(request, reply);
+    if (!status.ok()) response = ErrorResponse(status);
+    metrics_.OnHttpRequest(route.path, response.status);
+    if (status.ok()) return;
+  } else {
+    absl::StatusOr<HttpResponse> answer = (this->*route.answer)(request);
+    response = answer.ok() ? *std::move(answer) : ErrorResponse(answer.status());
+    metrics_.OnHttpRequest(route.path, response.status);
+  }
   reply->Send(std::move(response));
 }
 
@@ -166,7 +229,7 @@ absl::StatusOr<HttpResponse> ApiService::Models(const HttpRequest&) const {
 
 absl::StatusOr<HttpResponse> ApiService::Model(const HttpRequest& request) const {
   ASSIGN_OR_RETURN(const Backend backend, CurrentBackend());
-  const std::string id = request.path.substr(sizeof(kModelsPath));
+  const std::string id = PercentDecoded(request.path.substr(sizeof(kModelsPath)));
   if (id == backend.model->id) return JsonResponse(ModelJson(*backend.model));
   return absl::NotFoundError(
       absl::StrCat("there is no model '", id, "'; ", backend.model->id, " is served"));
@@ -194,7 +257,8 @@ absl::StatusOr<HttpResponse> ApiService::Tokenize(const HttpRequest& request) co
   Json tokens = Json::array();
   for (const int32_t id : tokenizer.Encode(content->get_ref<const std::string&>(), options)) {
     if (with_pieces) {
-      tokens.push_back({{"id", id}, {"piece", tokenizer.Piece(id, /*render_special=*/true)}});
+      tokens.push_back(
+          {{"id", id}, {"piece", PieceJson(tokenizer.Piece(id, /*render_special=*/true))}});
     } else {
       tokens.push_back(id);
     }

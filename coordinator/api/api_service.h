@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "coordinator/api/background.h"
 #include "coordinator/api/metrics.h"
 #include "coordinator/api/served_model.h"
 #include "coordinator/http/http_message.h"
@@ -23,8 +24,7 @@ namespace baton {
 class ApiService {
  public:
   // `on_failure` hears, from any thread, of errors that leave nothing to serve: a worker was lost.
-  explicit ApiService(std::function<void(const absl::Status&)> on_failure)
-      : on_failure_(std::move(on_failure)) {}
+  explicit ApiService(std::function<void(const absl::Status&)> on_failure);
 
   // While it loads: the share of 1 that is done.
   void SetProgress(double share);
@@ -33,8 +33,11 @@ class ApiService {
   // No more requests are taken; `reason` is what those that come are told.
   void SetEnding(const absl::Status& reason);
 
-  // An HttpHandler.
+  // An HttpHandler. Long requests are read on a thread of their own.
   void Handle(HttpRequest request, std::shared_ptr<HttpReply> reply);
+
+  // Begins nothing more: what long requests are left have no client. Before the scheduler goes.
+  void Stop() { long_requests_.Stop(); }
 
  private:
   struct Route;
@@ -48,7 +51,10 @@ class ApiService {
 
   // Unavailable while there is nothing to serve with, saying why.
   absl::StatusOr<Backend> CurrentBackend() const;
-  absl::StatusOr<HttpResponse> Answer(const Route& route, const HttpRequest& request) const;
+  const Route* FindRoute(const std::string& path) const;
+  void Serve(const Route& route, const HttpRequest& request,
+             const std::shared_ptr<HttpReply>& reply);
+  void Refuse(const char* path, const std::shared_ptr<HttpReply>& reply, HttpResponse response);
 
   absl::StatusOr<HttpResponse> Index(const HttpRequest& request) const;
   absl::StatusOr<HttpResponse> Health(const HttpRequest& request) const;
@@ -67,6 +73,8 @@ class ApiService {
   double progress_ = 0;
   Backend backend_;
   absl::Status ending_;
+
+  Background long_requests_;
 };
 
 }  // namespace baton

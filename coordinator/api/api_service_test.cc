@@ -306,6 +306,9 @@ TEST_F(ApiServiceTest, FieldsThatMakeNoSenseAreNamed) {
       {{{"logit_bias", {{"x", 1}}}}, "logit_bias"},
       {{{"logit_bias", {{"5", "x"}}}}, "logit_bias"},
       {{{"logit_bias", 7}}, "logit_bias"},
+      {{{"logit_bias", {{{{{1}}}, 1}}}}, "logit_bias"},
+      {{{"repeat_penalty", 0}}, "repeat_penalty"},
+      {{{"mirostat", 2}}, "mirostat"},
       {{{"stream", 1}}, "stream"},
       {{{"stream_options", {{"include_usage", true}}}}, "stream_options"},
       {{{"top_logprobs", 3}}, "top_logprobs"},
@@ -327,6 +330,11 @@ TEST_F(ApiServiceTest, FieldsThatMakeNoSenseAreNamed) {
   EXPECT_EQ(Chat({{"tools", json::array()},
                   {"response_format", {{"type", "text"}}},
                   {"tool_choice", "none"},
+                  {"mirostat", 0},
+                  {"typical_p", 1.0},
+                  {"n_probs", 0},
+                  {"not_known_yet", nullptr},
+                  {"seed", -2},
                   {"user", "me"},
                   {"model", "any"},
                   {"stop", nullptr}})
@@ -387,6 +395,30 @@ TEST_F(ApiServiceTest, AFullQueueAsksToComeBack) {
             (std::vector<std::pair<std::string, std::string>>{{"Retry-After", "1"}}));
 }
 
+TEST_F(ApiServiceTest, RunningOutOfTimeIsNoAnswer) {
+  Serve(std::string(kContext, 'a'), 4);
+  model_.defaults.timeout_ms = 1e-6;
+  EXPECT_THAT(ErrorOf(Complete(), 504), HasSubstr("--timeout"));
+  const auto stream = Complete({{"stream", true}});
+  EXPECT_EQ(stream->Events().back()["error"]["type"], "timeout_error");
+  EXPECT_FALSE(stream->IsDone());
+}
+
+TEST_F(ApiServiceTest, ALongRequestHoldsUpNobody) {
+  Serve("x", 4);
+  const std::string text(100 << 10, 'a');
+  const std::string body = json({{"content", text}}).dump();
+  // Its answer comes from another thread; the one that asked is free at once.
+  std::vector<std::shared_ptr<TestReply>> replies;
+  for (int i = 0; i < 3; ++i) replies.push_back(Ask("POST", "/tokenize", body));
+  EXPECT_EQ(BodyOf(Complete())["choices"][0]["text"], "x");
+  for (const auto& reply : replies) {
+    EXPECT_EQ(BodyOf(reply)["tokens"],
+              json(tokenizer_->Encode(text, {.add_special = false, .parse_special = true})));
+  }
+  service_.Stop();
+}
+
 TEST_F(ApiServiceTest, WhoLeavesCostsNothingMore) {
   Serve(std::string(kContext, 'a'), 4);
   // Every second one leaves in the middle of what it is told, or before.
@@ -427,6 +459,9 @@ TEST_F(ApiServiceTest, LogprobsComeWithTheirText) {
   const json chat_like = BodyOf(Complete({{"logprobs", 1}}))["choices"][0]["logprobs"];
   EXPECT_EQ(chat_like["tokens"].size(), 4u);
   EXPECT_EQ(chat_like["text_offset"], json({0, 1, 2, 3}));
+  EXPECT_EQ(chat_like["tokens"][3], "bytes:\\xa9");
+  EXPECT_EQ(BodyOf(Complete({{"logprobs", 0}}))["choices"][0]["logprobs"]["top_logprobs"][0].size(),
+            1u);
   // A character of two tokens comes in one chunk, with both.
   std::vector<size_t> counts;
   for (const json& event : Complete({{"logprobs", 1}, {"stream", true}})->Events()) {
@@ -464,6 +499,9 @@ TEST_F(ApiServiceTest, ListsItsModel) {
   EXPECT_EQ(models["data"][0]["id"], "tiny");
   EXPECT_EQ(BodyOf(Ask("GET", "/v1/models/tiny"))["max_model_len"], kContext);
   EXPECT_THAT(ErrorOf(Ask("GET", "/v1/models/huge"), 404), HasSubstr("tiny"));
+  model_.id = "of/tiny%";
+  EXPECT_EQ(BodyOf(Ask("GET", "/v1/models/of%2Ftiny%25"))["id"], "of/tiny%");
+  EXPECT_EQ(BodyOf(Ask("GET", "/v1/models/of/tiny%"))["id"], "of/tiny%");
 }
 
 TEST_F(ApiServiceTest, OtherPathsAndMethods) {

@@ -8,14 +8,18 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "coordinator/api/answer_format.h"
 #include "coordinator/api/api_error.h"
 #include "engine/base/status_macros.h"
 #include "engine/chat/thought_splitter.h"
 #include "engine/tokenizer/stream_decoder.h"
+#include "engine/tokenizer/utf8.h"
 
 namespace baton {
 namespace {
+
+constexpr double kMillisecondsPerSecond = 1000;
 
 // What one choice of one prompt has said.
 struct ChoiceState {
@@ -60,6 +64,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         reply_(std::move(reply)),
         on_failure_(std::move(on_failure)),
         choices_per_prompt_(call_.requests[0].choice_count),
+        timeout_ms_(call_.requests[0].timeout_ms),
         prompts_left_(call_.requests.size()) {
     const int count = static_cast<int>(call_.requests.size()) * choices_per_prompt_;
     choices_.reserve(count);
@@ -84,7 +89,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
     if (call_.stream) {
       std::string opening;
       for (const ChoiceState& choice : choices_) opening += format_.Opening(choice.piece.choice);
-      if (!opening.empty()) reply_->SendEvents(std::move(opening));
+      // Also where there is nothing to say yet: the client sees that it waits for an answer.
+      reply_->SendEvents(std::move(opening));
     }
     lock.unlock();
     reply_->OnGone([self = shared_from_this()] { self->Cancel(); });
@@ -144,9 +150,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
     choice.Add(choice.splitter.Flush());
     if (call_.stream && choice.has_text()) SendPiece(choice);
     choice.piece.finish = reason;
-    // The server ends: the text is not what was asked for, and must not look like it.
+    // The text is not what was asked for, and must not look like it.
     if (reason == FinishReason::kCancelled) {
       FailLocked(absl::UnavailableError("the server ended before the answer did"));
+    } else if (reason == FinishReason::kDeadline) {
+      FailLocked(absl::DeadlineExceededError(
+          absl::StrCat("the answer was not complete after ", timeout_ms_ / kMillisecondsPerSecond,
+                       " seconds, the server's limit (--timeout)")));
     } else if (call_.stream) {
       SendPiece(choice);
     }
@@ -172,8 +182,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
     if (failed_) return;
     reply_->SendEvents(format_.Chunk(choice.piece));
     for (const SampleResult& sample : choice.piece.samples) {
-      choice.piece.text_offset +=
-          static_cast<int64_t>(tokenizer_.Piece(sample.token, /*render_special=*/true).size());
+      choice.piece.text_offset += static_cast<int64_t>(
+          CountUtf8Beginnings(tokenizer_.Piece(sample.token, /*render_special=*/true)));
     }
     choice.piece.thought.clear();
     choice.piece.text.clear();
@@ -217,6 +227,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   const std::shared_ptr<HttpReply> reply_;
   const std::function<void(const absl::Status&)> on_failure_;
   const int choices_per_prompt_;
+  const double timeout_ms_;
 
   std::mutex mutex_;  // of what follows; taken before ids_mutex_
   std::vector<ChoiceState> choices_;

@@ -18,6 +18,7 @@ using Json = nlohmann::json;
 
 constexpr int32_t kMostInt32 = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostInt64 = std::numeric_limits<int64_t>::max();
+constexpr int64_t kLeastInt64 = std::numeric_limits<int64_t>::min();
 
 constexpr int64_t kMostChoices = 128;      // OpenAI's bound of n
 constexpr int64_t kMostTopLogprobs = 20;   // OpenAI's bound, of conversations
@@ -26,7 +27,8 @@ constexpr size_t kMostStops = 64;          // every token is compared with each
 constexpr size_t kMostStopBytes = 4096;    // what a stream may have to hold back
 constexpr double kMostTemperature = 1000;  // beyond any use
 constexpr double kMostPenalty = 1000;
-constexpr size_t kMostBiases = 1024;  // they travel with every step
+constexpr double kLeastRepeatPenalty = 0.001;  // logits are divided by it
+constexpr size_t kMostBiases = 1024;           // they travel with every step
 // OpenAI's bound is 100; more of it is the same.
 constexpr double kMostBias = 1e6;
 
@@ -156,11 +158,13 @@ absl::Status ReadSampling(JsonFields& fields, const AnswerDefaults& defaults,
       fields.Get("presence_penalty", -kMostPenalty, kMostPenalty, &params->presence_penalty));
   RETURN_IF_ERROR(
       fields.Get("frequency_penalty", -kMostPenalty, kMostPenalty, &params->frequency_penalty));
-  RETURN_IF_ERROR(fields.Get("repeat_penalty", 0, kMostPenalty, &params->repeat_penalty));
+  RETURN_IF_ERROR(
+      fields.Get("repeat_penalty", kLeastRepeatPenalty, kMostPenalty, &params->repeat_penalty));
   RETURN_IF_ERROR(fields.Get("repeat_last_n", -1, kMostInt32, &params->repeat_last_n));
   int64_t seed = -1;
-  RETURN_IF_ERROR(fields.Get("seed", -1, kMostInt64, &seed));
-  if (seed >= 0) params->seed = static_cast<uint64_t>(seed);
+  RETURN_IF_ERROR(fields.Get("seed", kLeastInt64, kMostInt64, &seed));
+  // llama.cpp's word for any seed; OpenAI has all others.
+  if (seed != -1) params->seed = static_cast<uint64_t>(seed);
   return ValidateSamplingParams(*params);
 }
 
@@ -173,9 +177,9 @@ absl::Status ReadBiasPair(const std::string& token, const Json& bias, const Serv
   const double value = bias.is_number() ? bias.get<double>() : kMostBias + 1;
   if (!is_id || (!forbids && !(value >= -kMostBias && value <= kMostBias))) {
     return FieldError("logit_bias",
-                      absl::StrCat("'logit_bias' gives token ", token, " the bias ", Describe(bias),
-                                   "; expected ids 0 to ", model.vocabulary_size - 1,
-                                   " with numbers, as {\"42\": -100}"));
+                      absl::StrCat("'logit_bias' gives token ", Shortened(token), " the bias ",
+                                   Describe(bias), "; expected ids 0 to ",
+                                   model.vocabulary_size - 1, " with numbers, as {\"42\": -100}"));
   }
   biases->emplace_back(
       id, forbids ? -std::numeric_limits<float>::infinity() : static_cast<float>(value));
@@ -201,8 +205,8 @@ absl::Status ReadLogitBias(JsonFields& fields, const ServedModel& model,
   // llama.cpp's form.
   for (const Json& pair : *field) {
     const bool is_pair = pair.is_array() && pair.size() == 2;
-    RETURN_IF_ERROR(ReadBiasPair(is_pair ? pair[0].dump() : Describe(pair),
-                                 is_pair ? pair[1] : Json(), model, biases));
+    RETURN_IF_ERROR(ReadBiasPair(Describe(is_pair ? pair[0] : pair), is_pair ? pair[1] : Json(),
+                                 model, biases));
   }
   return absl::OkStatus();
 }
@@ -249,36 +253,52 @@ absl::Status ReadStreaming(JsonFields& fields, GenerationCall* call) {
   return inner.CheckAllKnown();
 }
 
-// A field that is not served is named, whatever else is asked for.
+// A field that is not served, and what it has where it asks for nothing, besides null, false and
+// what is empty.
+struct Unserved {
+  const char* name;
+  Json neutral = nullptr;
+};
+
+// It is named, whatever else is asked for. Neutral values are OpenAI's and llama.cpp's defaults.
 absl::Status RefuseUnserved(JsonFields& fields) {
-  RETURN_IF_ERROR(fields.Refuse("response_format", {{"type", "text"}}));
-  RETURN_IF_ERROR(fields.Refuse("tool_choice", "none"));
-  RETURN_IF_ERROR(fields.Refuse("function_call", "none"));
-  RETURN_IF_ERROR(fields.Refuse("modalities", {"text"}));
-  RETURN_IF_ERROR(fields.Refuse("best_of", 1));
-  RETURN_IF_ERROR(fields.Refuse("add_generation_prompt", true));
-  for (const char* name : {"tools",
-                           "functions",
-                           "audio",
-                           "prediction",
-                           "web_search_options",
-                           "echo",
-                           "suffix",
-                           "grammar",
-                           "json_schema",
-                           "samplers",
-                           "mirostat",
-                           "typical_p",
-                           "xtc_probability",
-                           "dry_multiplier",
-                           "dynatemp_range",
-                           "n_probs",
-                           "min_tokens",
-                           "stop_token_ids",
-                           "chat_template_kwargs",
-                           "continue_final_message",
-                           "lora"}) {
-    RETURN_IF_ERROR(fields.Refuse(name));
+  static const Unserved kUnserved[] = {
+      {"response_format", {{"type", "text"}}},
+      {"tools"},
+      {"tool_choice", "none"},
+      {"functions"},
+      {"function_call", "none"},
+      {"modalities", {"text"}},
+      {"audio"},
+      {"prediction"},
+      {"web_search_options"},
+      {"reasoning_effort", "none"},
+      {"best_of", 1},
+      {"echo"},
+      {"suffix"},
+      {"add_generation_prompt", true},
+      {"continue_final_message"},
+      {"chat_template_kwargs"},
+      {"grammar"},
+      {"json_schema"},
+      {"samplers"},
+      {"mirostat", 0},
+      {"typical_p", 1},
+      {"typ_p", 1},
+      {"xtc_probability", 0},
+      {"dry_multiplier", 0},
+      {"dynatemp_range", 0},
+      {"repetition_penalty", 1},
+      {"n_probs", 0},
+      {"n_keep", 0},
+      {"id_slot", -1},
+      {"timings_per_token"},
+      {"min_tokens", 0},
+      {"stop_token_ids"},
+      {"lora"},
+  };
+  for (const Unserved& field : kUnserved) {
+    RETURN_IF_ERROR(fields.Refuse(field.name, field.neutral));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,6 @@
 #include "coordinator/api/json_fields.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -13,10 +14,31 @@ using Json = nlohmann::json;
 
 // Of what a client sent, in an error message.
 constexpr size_t kMostQuotedBytes = 60;
+// Of lists and objects in each other. Copies of JSON are made by recursion, on a stack of 8 MB.
+constexpr int kMostDepth = 64;
 
 absl::Status Mismatch(const std::string& name, const Json& found, absl::string_view expected) {
   return FieldError(name,
                     absl::StrCat("'", name, "' is ", Describe(found), "; expected ", expected));
+}
+
+// Of brackets and braces outside of strings, where the text is JSON.
+int Depth(const std::string& text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
+      deepest = std::max(deepest, ++depth);
+    } else if (!in_string && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return deepest;
 }
 
 bool AsksForNothing(const Json& value) {
@@ -27,10 +49,14 @@ bool AsksForNothing(const Json& value) {
 }  // namespace
 
 absl::StatusOr<Json> ParseObject(const std::string& body) {
+  if (Depth(body) > kMostDepth) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the body's lists and objects are nested deeper than ", kMostDepth, ", the limit"));
+  }
   Json value;
   try {
     value = Json::parse(body);
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // also where a number has no place in a double
     // Its own prefix is a number of the library's.
     const std::string text = error.what();
     return absl::InvalidArgumentError(
@@ -54,6 +80,11 @@ std::string Describe(const Json& value) {
   }
   const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
   return text.size() <= kMostQuotedBytes ? text : absl::StrCat("a ", value.type_name());
+}
+
+std::string Shortened(absl::string_view text) {
+  if (text.size() <= kMostQuotedBytes) return std::string(text);
+  return absl::StrCat(text.substr(0, kMostQuotedBytes), "...");
 }
 
 absl::Status JsonFields::Get(const std::string& name, double least, double most, float* value) {
@@ -113,8 +144,9 @@ absl::Status JsonFields::Refuse(const std::string& name, const Json& neutral) {
 
 absl::Status JsonFields::CheckAllKnown() const {
   for (const auto& [name, value] : object_.items()) {
-    if (known_.count(name) == 0) {
-      return FieldError(name, absl::StrCat("'", name, "' is not a field that is known here"));
+    if (known_.count(name) == 0 && !value.is_null()) {
+      const std::string shown = Shortened(name);
+      return FieldError(shown, absl::StrCat("'", shown, "' is not a field that is known here"));
     }
   }
   return absl::OkStatus();

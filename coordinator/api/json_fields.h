@@ -14,11 +14,14 @@
 
 namespace baton {
 
-// The object that a request's body is. InvalidArgument says where it is not JSON.
+// The object that a request's body is. InvalidArgument says where it is not JSON, or that it is
+// nested too deep.
 absl::StatusOr<nlohmann::json> ParseObject(const std::string& body);
 
-// "a string", "the number 7": what a client sent, for errors.
+// "a string", "7": what a client sent, for errors. Short, whatever it is.
 std::string Describe(const nlohmann::json& value);
+// A name or text of a client's, the same way.
+std::string Shortened(absl::string_view text);
 
 // Not thread-safe. Getters leave their value alone where the field is absent or null; their errors
 // name the field, what was found and what is expected.
@@ -43,7 +46,7 @@ class JsonFields {
   // that asks for nothing, which is null, false, an empty list, object or text, or `neutral`.
   absl::Status Refuse(const std::string& name, const nlohmann::json& neutral = nullptr);
 
-  // InvalidArgument naming the first field that nobody asked for.
+  // InvalidArgument naming the first field that nobody asked for and that is not null.
   absl::Status CheckAllKnown() const;
 
  private:

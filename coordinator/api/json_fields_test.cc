@@ -21,6 +21,22 @@ TEST(ParseObjectTest, SaysWhatIsWrong) {
   EXPECT_FALSE(ParseObject(std::string(1 << 20, '[')).ok());
 }
 
+TEST(ParseObjectTest, RefusesWhatIsNestedTooDeep) {
+  const auto nested = [](int depth) {
+    return "{\"a\": " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+  };
+  EXPECT_TRUE(ParseObject(nested(64)).ok());
+  EXPECT_THAT(MessageOf(ParseObject(nested(65)).status()), HasSubstr("deeper than 64"));
+  EXPECT_FALSE(ParseObject(nested(1'000'000)).ok());
+  // Brackets in a text are none, also behind a quote in it.
+  EXPECT_TRUE(ParseObject("{\"a\": \"\\\"" + std::string(100, '[') + "\"}").ok());
+  EXPECT_TRUE(ParseObject("{\"a\": [" + std::string(100, ' ') + "[1], [2], [3]]}").ok());
+}
+
+TEST(ParseObjectTest, RefusesNumbersThatHaveNoPlace) {
+  EXPECT_THAT(MessageOf(ParseObject("{\"a\": 1e400}").status()), HasSubstr("1e400"));
+}
+
 TEST(JsonFieldsTest, LeavesAloneWhatIsNotGiven) {
   const json object = {{"b", nullptr}};
   JsonFields fields(object);
@@ -62,7 +78,7 @@ TEST(JsonFieldsTest, NamesTypeAndBounds) {
 }
 
 TEST(JsonFieldsTest, NoFieldGoesUnnoticed) {
-  const json object = {{"known", 1}, {"ignored", 2}, {"other", 3}};
+  const json object = {{"known", 1}, {"ignored", 2}, {"other", 3}, {"none", nullptr}};
   JsonFields fields(object);
   fields.Find("known");
   fields.Ignore({"ignored"});

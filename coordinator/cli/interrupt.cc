@@ -26,11 +26,14 @@ int wake_pipe[2] = {-1, -1};
 std::mutex cancel_mutex;
 std::function<void()>* cancel_function = nullptr;
 
+// A second signal, whichever it is, finds nobody who handles it.
 void HandleSignal(int) {
   const int saved_errno = errno;
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
   interrupted = true;
   const char byte = 0;
-  // The pipe holds far more than the two bytes that can come.
+  // The pipe holds far more than the bytes that can come.
   [[maybe_unused]] const ssize_t written = write(wake_pipe[1], &byte, 1);
   errno = saved_errno;
 }
@@ -55,7 +58,7 @@ void CatchInterrupts() {
   CHECK(pipe2(wake_pipe, O_CLOEXEC) == 0);
   struct sigaction action = {};
   action.sa_handler = HandleSignal;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);

@@ -114,6 +114,7 @@ absl::Status ServeUntil(End& end, ApiService& service, HttpServer& server, Deplo
   }
   deployment.scheduler().Drain();
   server.Drain();
+  service.Stop();
   return status;
 }
 

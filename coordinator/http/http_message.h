@@ -11,7 +11,7 @@
 namespace baton {
 
 struct HttpRequest {
-  std::string method;  // "GET", "POST" ...
+  std::string method;  // "GET", which HEAD is too, "POST" ...
   std::string path;    // of the target, without its query
   std::string body;
 };

@@ -73,12 +73,15 @@ absl::StatusOr<tcp::acceptor> Listen(asio::io_context& io, const std::string& ho
 }
 
 // Best effort, to a client that is one too many.
-void TurnAway(tcp::socket socket) {
-  static constexpr char kBusy[] =
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n"
-      "Retry-After: 1\r\nConnection: close\r\n\r\nerror: too many connections now\n";
+void TurnAway(tcp::socket socket, const HttpResponse& refusal) {
+  std::string text =
+      absl::StrCat("HTTP/1.1 503 Service Unavailable\r\nContent-Type: ", refusal.content_type,
+                   "\r\nContent-Length: ", refusal.body.size(), "\r\nConnection: close\r\n");
+  for (const auto& [name, value] : refusal.headers)
+    absl::StrAppend(&text, name, ": ", value, "\r\n");
+  absl::StrAppend(&text, "\r\n", refusal.body);
   [[maybe_unused]] const ssize_t sent =
-      send(socket.native_handle(), kBusy, sizeof(kBusy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+      send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 }  // namespace
@@ -127,7 +130,7 @@ class HttpServer::Impl {
         asio::steady_timer pause(context_->io, kAcceptRetry);
         co_await pause.async_wait(kAwait);
       } else if (IsFull()) {
-        TurnAway(std::move(socket));
+        TurnAway(std::move(socket), context_->Refuse(503, "too many connections now"));
       } else {
         StartSession(std::move(socket), context_);
       }

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -84,6 +85,7 @@ class HttpServerTest : public testing::Test {
                      .headers = {{"X-Own", "1"}}});
         return;
       }
+      if (request.path == "/throw") throw std::runtime_error("a bug");
       const std::lock_guard<std::mutex> lock(mutex_);
       replies_.push_back(std::move(reply));
       came_.notify_all();
@@ -123,6 +125,42 @@ TEST_F(HttpServerTest, AnswersOneRequestAfterTheOther) {
   // At once, too.
   client.Write(absl::StrCat(kEcho, "GET /echo HTTP/1.1\r\nConnection: close\r\n\r\n"));
   EXPECT_THAT(client.ReadAll(), EndsWith("GET "));
+}
+
+TEST_F(HttpServerTest, HeadIsGetWithoutABody) {
+  Start();
+  Client client = Connect();
+  client.Write("HEAD /echo HTTP/1.1\r\n\r\n");
+  const std::string head = client.ReadUntil("\r\n\r\n");
+  EXPECT_THAT(head, HasSubstr("Content-Length: 4\r\n"));
+  client.Forget();
+  client.Write(kEcho);
+  EXPECT_THAT(client.ReadUntil("POST hello"), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, EmptyLinesBeforeARequestAreNone) {
+  Start();
+  Client client = Connect();
+  client.Write(absl::StrCat("\r\n\r\n", kEcho));
+  EXPECT_THAT(client.ReadUntil("POST hello"), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(HttpServerTest, WhatAHandlerThrowsIsAnAnswer) {
+  Start();
+  Client client = Connect();
+  client.Write("GET /throw HTTP/1.1\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("a bug"), StartsWith("HTTP/1.1 500 "));
+}
+
+TEST_F(HttpServerTest, AStreamBeginsBeforeThereIsAnythingInIt) {
+  Start();
+  Client client = Connect();
+  client.Write(kWait);
+  Reply(0)->SendEvents("");
+  EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("Content-Type: text/event-stream\r\n"));
+  client.Forget();
+  Reply(0)->SendEvents("data: 1\n\n");
+  EXPECT_EQ(client.ReadUntil("data: 1\n\n\r\n"), "9\r\ndata: 1\n\n\r\n");
 }
 
 TEST_F(HttpServerTest, StreamsInChunks) {
@@ -174,6 +212,8 @@ TEST_F(HttpServerTest, NoticesThatAClientIsGone) {
       gone = true;
       came_.notify_all();
     });
+    // Also behind the beginning of another request.
+    client.Write("\r\nGET");
     client.Close();
     std::unique_lock<std::mutex> lock(mutex_);
     came_.wait(lock, [&] { return gone; });
@@ -229,8 +269,8 @@ TEST_F(HttpServerTest, TurnsAwayWhoIsOneTooMany) {
   Client second = Connect();
   const std::string answer = second.ReadAll();
   EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 "));
-  // Its length is written by hand.
-  EXPECT_EQ(answer.size() - answer.find("\r\n\r\n") - 4, 32u);
+  EXPECT_THAT(answer, HasSubstr("Content-Length: 32\r\n"));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\nerror: too many connections now\n"));
 }
 
 TEST_F(HttpServerTest, DrainFinishesWhatWasBegun) {

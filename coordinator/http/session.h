@@ -21,17 +21,22 @@ class Session;
 // What the connections of a server share. Thread-safe.
 struct SessionContext {
   SessionContext(HttpHandler http_handler, const HttpServerOptions& options)
-      : handler(std::move(http_handler)), limits(options.limits), refuse(options.refuse) {}
+      : handler(std::move(http_handler)), limits(options.limits), refuse_(options.refuse) {}
+
+  // What a client reads whose request is not handled.
+  HttpResponse Refuse(int status, const std::string& message) const;
 
   const HttpHandler handler;
   const HttpLimits limits;
-  HttpResponse (*const refuse)(int status, const std::string& message);
   boost::asio::io_context io;
 
   std::mutex mutex;  // of what follows
   std::condition_variable session_ended;
   std::set<Session*> sessions;
   bool draining = false;  // connections end after the answer under way
+
+ private:
+  HttpResponse (*const refuse_)(int status, const std::string& message);
 };
 
 // Serves `socket` until either side ends it, on the threads that run context->io. Its executor is a

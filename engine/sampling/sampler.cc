@@ -274,7 +274,11 @@ absl::StatusOr<SampleResult> Sample(absl::Span<const float> logits, const Sample
   }
   SampleResult result;
   result.token = Choose(scores, spec);
-  if (result.token < 0) return absl::InternalError("no token is left to choose from");
+  if (result.token < 0) {
+    return spec.logit_bias.empty()
+               ? absl::InternalError("no token is left to choose from")
+               : absl::InvalidArgumentError("the logit bias leaves no token to choose from");
+  }
   if (spec.top_logprobs >= 0) FillLogprobs(logits, spec.top_logprobs, result);
   return result;
 }

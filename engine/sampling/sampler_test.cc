@@ -444,6 +444,13 @@ TEST(SampleTest, RefusesLogitsThatAreNoNumbers) {
   EXPECT_EQ(Sample({}, SampleSpec()).status().code(), absl::StatusCode::kInternal);
 }
 
+TEST(SampleTest, BiasesThatForbidAllAreWhoeverAskedForThem) {
+  SampleSpec spec = GreedySpec();
+  spec.logit_bias = {{0, -kInfinity}, {1, -kInfinity}};
+  EXPECT_EQ(Sample({1.0f, 2.0f, 3.0f}, spec).value().token, 2);
+  EXPECT_EQ(Sample({1.0f, 2.0f}, spec).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(SampleTest, RefusesIdsOutsideTheVocabulary) {
   for (const int32_t id : {-1, 3, 1 << 30}) {
     SampleSpec spec = GreedySpec();

@@ -45,6 +45,20 @@ size_t Utf8CharLength(absl::string_view text, size_t at) {
   return FittingBytes(text, at, lead) == lead.length ? lead.length : 0;
 }
 
+bool IsUtf8(absl::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = Utf8CharLength(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
+size_t CountUtf8Beginnings(absl::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
+}
+
 size_t IncompleteUtf8Suffix(absl::string_view text) {
   for (size_t length = 1; length <= std::min<size_t>(3, text.size()); ++length) {
     const size_t at = text.size() - length;

@@ -14,6 +14,11 @@ namespace baton {
 // `at` < text.size().
 size_t Utf8CharLength(absl::string_view text, size_t at);
 
+bool IsUtf8(absl::string_view text);
+
+// Characters that begin in the text, which may end, or begin, in the middle of one.
+size_t CountUtf8Beginnings(absl::string_view text);
+
 // Bytes at the end of the text (0 to 3) that are the beginning of a character and not yet all of
 // it: what may become well-formed when more bytes follow.
 size_t IncompleteUtf8Suffix(absl::string_view text);

@@ -37,5 +37,15 @@ TEST(Utf8Test, HopelessBytesAreNotIncomplete) {
   EXPECT_EQ(IncompleteUtf8Suffix("\xF0\x9F\x98"), 3u);
 }
 
+TEST(Utf8Test, TellsWhatIsWellFormedAndWhatBegins) {
+  EXPECT_TRUE(IsUtf8(""));
+  EXPECT_TRUE(IsUtf8("a\xC3\xA9\xF0\x9F\x98\x80"));
+  EXPECT_FALSE(IsUtf8("a\xC3"));
+  EXPECT_FALSE(IsUtf8("\xA9"));
+  EXPECT_EQ(CountUtf8Beginnings("a\xC3\xA9\xF0\x9F\x98\x80"), 3u);
+  EXPECT_EQ(CountUtf8Beginnings("\xF0\x9F"), 1u);
+  EXPECT_EQ(CountUtf8Beginnings("\x98\x80z"), 1u);
+}
+
 }  // namespace
 }  // namespace baton

@@ -1,7 +1,6 @@
-// A queue between two threads of a worker. It has no bound of its own: what is in it is bounded by
-// the credits of the edge that feeds it.
-#ifndef BATON_WORKER_CLOSABLE_QUEUE_H_
-#define BATON_WORKER_CLOSABLE_QUEUE_H_
+// A queue between two threads. It has no bound of its own: who pushes has one.
+#ifndef BATON_ENGINE_BASE_CLOSABLE_QUEUE_H_
+#define BATON_ENGINE_BASE_CLOSABLE_QUEUE_H_
 
 #include <algorithm>
 #include <atomic>
@@ -66,4 +65,4 @@ class ClosableQueue {
 
 }  // namespace baton
 
-#endif  // BATON_WORKER_CLOSABLE_QUEUE_H_
+#endif  // BATON_ENGINE_BASE_CLOSABLE_QUEUE_H_

@@ -1,4 +1,4 @@
-#include "worker/closable_queue.h"
+#include "engine/base/closable_queue.h"
 
 #include <memory>
 #include <thread>
