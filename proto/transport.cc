@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/base/file.h"
 #include "google/protobuf/stubs/logging.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
@@ -31,6 +32,8 @@ std::shared_ptr<grpc::ServerCredentials> ServerCredentials() {
 // at 2.5 gigabits per second.
 constexpr int kStreamWindowBytes = 16 << 20;
 
+constexpr char kUnixPrefix[] = "unix:";
+
 // Of both sides. `set` is called with the name of an argument and its value.
 template <typename Set>
 void SetSharedArguments(const Set& set) {
@@ -45,7 +48,7 @@ void SetSharedArguments(const Set& set) {
 }  // namespace
 
 std::string Address::ToString() const {
-  if (is_unix) return absl::StrCat("unix:", host);
+  if (is_unix) return absl::StrCat(kUnixPrefix, host);
   const bool ipv6 = host.find(':') != std::string::npos;
   return ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
 }
@@ -55,9 +58,9 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
       absl::StrCat("'", text, "' is not an address; expected HOST:PORT, [IPV6]:PORT or unix:PATH"));
   Address address;
   if (text.size() > kMaxNameBytes) return wrong;
-  if (absl::StartsWith(text, "unix:")) {
+  if (absl::StartsWith(text, kUnixPrefix)) {
     address.is_unix = true;
-    address.host = std::string(text.substr(5));
+    address.host = std::string(text.substr(sizeof(kUnixPrefix) - 1));
     if (address.host.empty()) return wrong;
     return address;
   }
@@ -77,6 +80,11 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   }
   address.host = std::string(host);
   return address;
+}
+
+std::string ResolveAddress(const std::string& text) {
+  if (!absl::StartsWith(text, kUnixPrefix)) return text;
+  return absl::StrCat(kUnixPrefix, ResolvePath(text.substr(sizeof(kUnixPrefix) - 1)));
 }
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& address) {

@@ -396,10 +396,9 @@ TEST_F(RawHead, EndsWithTheStageThatItIsSharedWith) {
 
 TEST_F(RawWorker, RefusesALeaseOfALowerEpoch) {
   Lease();
-  for (const uint64_t epoch : {5, 4}) {
-    config_.epoch = epoch;
-    EXPECT_THAT(LeaseRefusal(), HasSubstr("held by a coordinator of epoch 5"));
-  }
+  EXPECT_THAT(LeaseRefusal(), HasSubstr("named twice"));
+  config_.epoch = 4;
+  EXPECT_THAT(LeaseRefusal(), HasSubstr("held by a coordinator of epoch 5"));
 }
 
 TEST_F(RawWorker, EndsALoadThatNobodyWaitsFor) {

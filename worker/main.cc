@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -19,6 +18,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/file.h"
 #include "engine/base/status_macros.h"
 #include "engine/kernels/isa.h"
 #include "proto/transport.h"
@@ -104,13 +104,6 @@ sigset_t StopSignals() {
   return signals;
 }
 
-// Relative paths are meant from where the person stands, which is not where `bazel run` puts us.
-std::string FromHere(const std::string& path) {
-  const char* here = getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path[0] == '/' || here == nullptr) return path;
-  return absl::StrCat(here, "/", path);
-}
-
 // A coordinator that was killed leaves its folder of sockets to its workers: the last one to go
 // removes it.
 void RemoveSocket(const std::string& address) {
@@ -124,8 +117,8 @@ void RemoveSocket(const std::string& address) {
 
 absl::Status Serve(const Flags& flags, Isa isa) {
   StageLoaderOptions options;
-  options.model_file = FromHere(flags.model);
-  options.model_folder = FromHere(flags.models);
+  options.model_file = ResolvePath(flags.model);
+  options.model_folder = ResolvePath(flags.models);
   options.thread_count = flags.threads;
   options.isa = isa;
   ASSIGN_OR_RETURN(StageLoader loader, MakeStageLoader(options));
@@ -180,6 +173,8 @@ int Main(int argc, char** argv) {
   const absl::StatusOr<Isa> isa = flags.isa.empty() ? BestIsa() : ParseIsa(flags.isa);
   if (absl::IsFailedPrecondition(isa.status())) return SayError(isa.status());
   if (!isa.ok()) return SayWrongUsage(isa.status().message());
+  flags.listen = ResolveAddress(flags.listen);
+  flags.advertise = ResolveAddress(flags.advertise);
   if (absl::Status status = CheckFlags(flags); !status.ok()) return SayWrongUsage(status.message());
   if (absl::Status status = Serve(flags, *isa); !status.ok()) return SayError(status);
   return 0;

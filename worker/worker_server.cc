@@ -223,7 +223,10 @@ absl::Status WorkerServerImpl::TakeLease(const std::shared_ptr<Lease>& lease) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return absl::UnavailableError("this worker is stopping");
-    if (lease_ != nullptr && lease->config.epoch <= lease_->config.epoch) {
+    if (lease_ != nullptr && lease->config.epoch == lease_->config.epoch) {
+      return absl::AbortedError("this worker is named twice, under two addresses");
+    }
+    if (lease_ != nullptr && lease->config.epoch < lease_->config.epoch) {
       return absl::AbortedError(absl::StrCat("held by a coordinator of epoch ",
                                              lease_->config.epoch, ", this one is of epoch ",
                                              lease->config.epoch));

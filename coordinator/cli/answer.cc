@@ -57,14 +57,14 @@ absl::Status CheckLogitBias(const Options& options, int32_t vocabulary_size) {
 
 }  // namespace
 
-Answerer::Answerer(const Options& options, const Tokenizer& tokenizer, Deployment& deployment)
-    : options_(options), tokenizer_(tokenizer), deployment_(deployment) {}
+Answerer::Answerer(const Options& options, const Tokenizer& tokenizer)
+    : options_(options), tokenizer_(tokenizer) {}
 
 absl::StatusOr<std::unique_ptr<Answerer>> Answerer::Create(const Options& options,
                                                            const Tokenizer& tokenizer,
-                                                           Deployment& deployment) {
-  RETURN_IF_ERROR(CheckLogitBias(options, deployment.model().spec.vocabulary_size));
-  std::unique_ptr<Answerer> answerer(new Answerer(options, tokenizer, deployment));
+                                                           int32_t vocabulary_size) {
+  RETURN_IF_ERROR(CheckLogitBias(options, vocabulary_size));
+  std::unique_ptr<Answerer> answerer(new Answerer(options, tokenizer));
   if (!options.logits_file.empty()) {
     answerer->logits_file_.reset(std::fopen(options.logits_file.c_str(), "wb"));
     if (answerer->logits_file_ == nullptr) {
@@ -83,7 +83,8 @@ absl::Status Answerer::WriteLogits(absl::Span<const float> logits) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", options_.logits_file));
 }
 
-absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Output* output) {
+absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Scheduler& scheduler,
+                                     Output* output) {
   Answer answer;
   StreamDecoder decoder(tokenizer_, options_.stop);
   absl::Status status;
@@ -108,8 +109,7 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Output* output
     const bool readable = print(decoder.Push(sample.token));
     return status.ok() && readable && !decoder.stopped() && !Interrupted();
   };
-  absl::StatusOr<Completion> completion =
-      Complete(deployment_.scheduler(), std::move(request), on_token);
+  absl::StatusOr<Completion> completion = Complete(scheduler, std::move(request), on_token);
   if (Interrupted()) return absl::CancelledError("interrupted");
   RETURN_IF_ERROR(completion.status());
   RETURN_IF_ERROR(status);

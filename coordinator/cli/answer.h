@@ -12,9 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "coordinator/cli/console.h"
-#include "coordinator/cli/deployment.h"
 #include "coordinator/cli/options.h"
 #include "coordinator/scheduler/complete.h"
+#include "coordinator/scheduler/scheduler.h"
 #include "engine/tokenizer/tokenizer.h"
 #include "nlohmann/json.hpp"
 
@@ -30,23 +30,22 @@ struct Answer {
 // Not thread-safe.
 class Answerer {
  public:
-  // Opens the file for logits where one is asked for. Everything outlives this. InvalidArgument for
-  // a logit bias outside the vocabulary.
+  // Before anything is loaded: opens the file for logits where one is asked for; InvalidArgument
+  // for a logit bias outside the vocabulary. Everything outlives this.
   static absl::StatusOr<std::unique_ptr<Answerer>> Create(const Options& options,
                                                           const Tokenizer& tokenizer,
-                                                          Deployment& deployment);
+                                                          int32_t vocabulary_size);
 
   // Text goes to `output` as it comes, unless that is null. Ends early, without an error, where
   // nobody reads it any more; Cancelled after an interrupt.
-  absl::StatusOr<Answer> Run(std::vector<int32_t> prompt, Output* output);
+  absl::StatusOr<Answer> Run(std::vector<int32_t> prompt, Scheduler& scheduler, Output* output);
 
  private:
-  Answerer(const Options& options, const Tokenizer& tokenizer, Deployment& deployment);
+  Answerer(const Options& options, const Tokenizer& tokenizer);
   absl::Status WriteLogits(absl::Span<const float> logits);
 
   const Options& options_;
   const Tokenizer& tokenizer_;
-  Deployment& deployment_;
   std::unique_ptr<FILE, int (*)(FILE*)> logits_file_{nullptr, std::fclose};
 };
 

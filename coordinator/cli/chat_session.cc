@@ -20,6 +20,8 @@ absl::StatusOr<std::vector<int32_t>> ChatSession::Ask(std::string text) {
   return encoder_.Encode(messages_);
 }
 
+void ChatSession::Withdraw() { messages_.pop_back(); }
+
 void ChatSession::Answered(std::string text) {
   messages_.push_back({"assistant", std::move(text)});
 }

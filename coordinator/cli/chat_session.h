@@ -25,6 +25,8 @@ class ChatSession {
   // The ids of the whole conversation with `text` as the user's next message, up to where the model
   // begins to answer. Special tokens in what people wrote are ordinary text.
   absl::StatusOr<std::vector<int32_t>> Ask(std::string text);
+  // Takes back the user's last message, which got no answer.
+  void Withdraw();
   // What the model answered.
   void Answered(std::string text);
 

@@ -94,20 +94,20 @@ absl::Status Report(const Options& options, const Answer& answer, Deployment& de
 absl::Status AnswerOnce(const Options& options, std::vector<int32_t> prompt,
                         const PlannedModel& model, const Tokenizer& tokenizer, Output& output) {
   RETURN_IF_ERROR(CheckFits(prompt, model));
+  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, model.spec.vocabulary_size));
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
-  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
   SaySeed(options);
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
-  ASSIGN_OR_RETURN(const Answer answer,
-                   answerer->Run(std::move(prompt), options.json ? nullptr : &output));
+  ASSIGN_OR_RETURN(const Answer answer, answerer->Run(std::move(prompt), deployment->scheduler(),
+                                                      options.json ? nullptr : &output));
   return Report(options, answer, *deployment, output);
 }
 
 // Until the end of the input, or an interrupt.
 absl::Status Converse(const Options& options, ChatSession& session, const PlannedModel& model,
                       const Tokenizer& tokenizer, Output& output) {
+  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, model.spec.vocabulary_size));
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
-  ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, *deployment));
   SaySeed(options);
   const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
   const bool on_terminal = isatty(STDIN_FILENO);
@@ -118,8 +118,17 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
     std::optional<std::string> line = lines.Read();
     if (!line.has_value()) break;
     if (line->empty()) continue;
-    ASSIGN_OR_RETURN(std::vector<int32_t> prompt, session.Ask(*std::move(line)));
-    absl::StatusOr<Answer> answer = answerer->Run(std::move(prompt), &output);
+    absl::StatusOr<std::vector<int32_t>> prompt = session.Ask(*std::move(line));
+    const absl::Status fits = prompt.ok() ? CheckFits(*prompt, model) : prompt.status();
+    if (!fits.ok() && on_terminal) {
+      // The conversation up to here is still there, and perhaps room for something shorter.
+      Say(absl::StrCat("not said: ", fits.message()));
+      session.Withdraw();
+      continue;
+    }
+    RETURN_IF_ERROR(fits);
+    absl::StatusOr<Answer> answer =
+        answerer->Run(*std::move(prompt), deployment->scheduler(), &output);
     if (Interrupted()) break;
     RETURN_IF_ERROR(answer.status());
     output.Write("\n");
@@ -132,7 +141,8 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
 }  // namespace
 
 absl::Status RunPlan(const Options& options, Output& output) {
-  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, /*default_context=*/0));
+  const int32_t default_context = options.command == Command::kPerplexity ? kPerplexityContext : 0;
+  ASSIGN_OR_RETURN(const PlannedModel model, PlanModel(options, default_context));
   if (!options.json) return Print(output, PlanTable(model.plan, model.cache_groups, model.workers));
   return Print(output, JsonLine({{"plan", PlanJson(model.plan, model.workers, {})}}));
 }

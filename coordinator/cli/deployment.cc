@@ -187,8 +187,9 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Start(
   std::unique_ptr<Deployment> deployment(new Deployment(options, model));
   if (!options.trace_file.empty()) {
     // A file that cannot be written is told now, and not when there is something to lose.
-    deployment->trace_ = std::make_unique<StepTrace>();
-    RETURN_IF_ERROR(deployment->trace_->Write(options.trace_file));
+    auto trace = std::make_unique<StepTrace>();
+    RETURN_IF_ERROR(trace->Write(options.trace_file));
+    deployment->trace_ = std::move(trace);
   }
   {
     LoadProgressDisplay display(model.workers, isatty(STDERR_FILENO));

@@ -71,7 +71,8 @@ int InterruptFd() { return wake_pipe[0]; }
 
 CancelOnInterrupt::CancelOnInterrupt(std::function<void()> cancel) {
   const std::lock_guard<std::mutex> lock(cancel_mutex);
-  CHECK(cancel_function == nullptr);
+  CHECK(cancel_function == nullptr || interrupted);
+  delete cancel_function;
   cancel_function = new std::function<void()>(std::move(cancel));
   if (interrupted) (*cancel_function)();
 }
@@ -79,7 +80,8 @@ CancelOnInterrupt::CancelOnInterrupt(std::function<void()> cancel) {
 CancelOnInterrupt::~CancelOnInterrupt() {
   const std::lock_guard<std::mutex> lock(cancel_mutex);
   delete cancel_function;
-  cancel_function = nullptr;
+  // Who was interrupted ends in its own way, also where the signal's thread comes only now.
+  cancel_function = interrupted ? new std::function<void()>([] {}) : nullptr;
 }
 
 }  // namespace baton

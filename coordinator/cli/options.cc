@@ -1,9 +1,10 @@
 #include "coordinator/cli/options.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
@@ -14,7 +15,9 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/cli/arguments.h"
 #include "coordinator/scheduler/scheduler.h"
+#include "engine/base/file.h"
 #include "engine/base/status_macros.h"
+#include "proto/transport.h"
 
 namespace baton {
 namespace {
@@ -26,6 +29,9 @@ constexpr int32_t kMaxLogprobs = 1 << 20;
 constexpr int kMaxBenchTokens = 1 << 24;
 constexpr int kMaxRepetitions = 1000;
 constexpr size_t kHelpColumn = 34;
+constexpr int32_t kLeastInt32 = std::numeric_limits<int32_t>::min();
+constexpr int32_t kMostInt32 = std::numeric_limits<int32_t>::max();
+constexpr int kByItself = -1;  // llama.cpp's number of threads that stands for the default
 
 // What stands on the command line, before it means anything.
 struct Flags {
@@ -63,6 +69,9 @@ struct Flags {
   std::string bench_format = "md";
 };
 
+// llama.cpp's short names of more than one letter.
+const std::set<std::string> kOneDash = {"cnv", "ctk", "ctv", "sys", "to"};
+
 // Names as people type them: one dash for short ones, `-ctk` among them.
 class HelpFormatter : public CLI::Formatter {
  public:
@@ -73,8 +82,7 @@ class HelpFormatter : public CLI::Formatter {
     std::vector<std::string> names;
     for (const std::string& name : option->get_snames()) names.push_back("-" + name);
     for (const std::string& name : option->get_lnames()) {
-      const bool one_dash = name == "ctk" || name == "ctv" || name == "sys";
-      names.push_back((one_dash ? "-" : "--") + name);
+      names.push_back((kOneDash.count(name) > 0 ? "-" : "--") + name);
     }
     return absl::StrJoin(names, ", ");
   }
@@ -83,8 +91,29 @@ class HelpFormatter : public CLI::Formatter {
   }
 };
 
-// A range that help does not spell out.
-CLI::Validator Within(int least, int most) { return CLI::Range(least, most).description(""); }
+// A whole number in a range, which help does not spell out. Written anew, since CLI11 would read
+// one that begins with 0 as octal.
+CLI::Validator Within(int64_t least, int64_t most) {
+  const auto check = [least, most](std::string& text) -> std::string {
+    int64_t number = 0;
+    if (!absl::SimpleAtoi(text, &number) || number < least || number > most) {
+      return absl::StrCat("'", text, "' is given; expected a whole number from ", least, " to ",
+                          most);
+    }
+    text = absl::StrCat(number);
+    return "";
+  };
+  return CLI::Validator(check, "");
+}
+
+CLI::Validator Seconds() {
+  const auto check = [](std::string& text) -> std::string {
+    double seconds = 0;
+    const bool is_time = absl::SimpleAtod(text, &seconds) && seconds > 0 && std::isfinite(seconds);
+    return is_time ? "" : absl::StrCat("'", text, "' is given; expected seconds, more than 0");
+  };
+  return CLI::Validator(check, "");
+}
 
 constexpr char kModelGroup[] = "Model and workers";
 
@@ -97,6 +126,7 @@ void AddWorkerFlags(CLI::App& app, Flags& flags) {
       ->type_name("W")
       ->group(group);
   app.add_option("--stages", flags.stages, "with --workers 0: stages in this process (default 1)")
+      ->transform(Within(1, kMaxLocalWorkers))
       ->type_name("N")
       ->group(group);
   app.add_option("--layers", flags.layers,
@@ -109,11 +139,12 @@ void AddSizeFlags(CLI::App& app, Flags& flags) {
   const std::string group = kModelGroup;
   app.add_option("-t,--threads", flags.threads,
                  "compute threads of each local worker\n(default: physical cores / workers)")
-      ->check(Within(1, kMaxThreads))
+      ->transform(Within(kByItself, kMaxThreads))
       ->type_name("N")
       ->group(group);
   app.add_option("-c,--context,--ctx-size", flags.context,
-                 "context length (default: the model's, within memory)")
+                 "context length (default, or 0: the model's, within memory)")
+      ->transform(Within(0, kMostInt32))
       ->type_name("N")
       ->group(group);
   app.add_option("--kv-memory", flags.kv_memory,
@@ -127,6 +158,7 @@ void AddComputeFlags(CLI::App& app, Flags& flags, Options& options) {
   const std::string group = kModelGroup;
   app.add_option("--prompt-chunk", flags.prompt_chunk,
                  "most prompt tokens in one step (default: chosen by the scheduler)")
+      ->transform(Within(1, kMostInt32))
       ->type_name("N")
       ->group(group);
   app.add_option("--speculation", flags.speculation,
@@ -184,10 +216,11 @@ void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
   app.add_option("--ids", flags.ids, "token ids, as 1,2,3; nothing is added to them")
       ->type_name("IDS")
       ->group(group);
-  app.add_flag("--chat,--conversation", flags.chat,
+  app.add_flag("--chat,--cnv,--conversation", flags.chat,
                "a conversation with the model's chat template;\nwith -p one answer, then exit")
       ->group(group);
-  app.add_option("--sys,--system", flags.system, "system message of the conversation")
+  app.add_option("--sys,--system,--system-prompt", flags.system,
+                 "system message of the conversation")
       ->type_name("TEXT")
       ->group(group);
   app.add_option(
@@ -198,7 +231,7 @@ void AddPromptFlags(CLI::App& app, Flags& flags, Options& options) {
       ->group(group);
   app.add_option("-n,--max-tokens,--n-predict,--predict", options.max_tokens,
                  "most tokens of an answer\n(default: until the end token or the context's end)")
-      ->check(Within(-1, std::numeric_limits<int32_t>::max()))
+      ->transform(Within(-1, kMostInt32))
       ->type_name("N")
       ->group(group);
 }
@@ -207,27 +240,29 @@ void AddSamplingFlags(CLI::App& app, Flags& flags, Options& options) {
   const std::string group = "Sampling";
   SamplingParams& params = options.sampling;
   const auto number = [&](const std::string& names, auto& value, const std::string& description) {
-    app.add_option(names, value, description)->type_name("X")->group(group);
+    return app.add_option(names, value, description)->type_name("X")->group(group);
   };
   number("--temp,--temperature", params.temperature, "0: greedy (default 0.8)");
-  number("--top-k", params.top_k, "keep the X likeliest; 0: all (default 40)");
+  number("--top-k", params.top_k, "keep the X likeliest; 0: all (default 40)")
+      ->transform(Within(kLeastInt32, kMostInt32));
   number("--top-p", params.top_p, "keep the likeliest that reach X together (default 0.95)");
   number("--min-p", params.min_p,
          "keep those at least X times as likely as the best\n(default 0.05)");
   number("--repeat-last-n", params.repeat_last_n,
-         "tokens that penalties look back on; -1: all (default 64)");
+         "tokens that penalties look back on; -1: all (default 64)")
+      ->transform(Within(-1, kMostInt32));
   number("--repeat-penalty", params.repeat_penalty, "1: off (default)");
   number("--presence-penalty", params.presence_penalty, "0: off (default)");
   number("--frequency-penalty", params.frequency_penalty, "0: off (default)");
   app.add_option("-s,--seed", flags.seed, "same seed, same text (default: another each time)")
       ->type_name("N")
       ->group(group);
-  app.add_option("--logit-bias", flags.logit_bias, "ID+X or ID-X, as 15043-inf; may be repeated")
+  app.add_option("-l,--logit-bias", flags.logit_bias, "ID+X or ID-X, as 15043-inf; may be repeated")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->type_name("BIAS")
       ->group(group);
-  app.add_option("--stop,--reverse-prompt", options.stop,
+  app.add_option("-r,--stop,--reverse-prompt", options.stop,
                  "the answer ends before this text; may be repeated")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
@@ -241,7 +276,7 @@ void AddOutputFlags(CLI::App& app, Options& options) {
   AddJsonFlag(app, options);
   app.add_option("--logprobs", options.top_logprobs,
                  "in --json: log-probabilities, and those of the N likeliest\ntokens of each step")
-      ->check(Within(0, kMaxLogprobs))
+      ->transform(Within(0, kMaxLogprobs))
       ->type_name("N")
       ->group(group);
   app.add_option("--logits", options.logits_file,
@@ -256,15 +291,15 @@ void AddServerFlags(CLI::App& app, Options& options) {
       ->type_name("HOST")
       ->group(group);
   app.add_option("--port", options.port, "0: a free one (default 8080)")
-      ->check(Within(0, std::numeric_limits<uint16_t>::max()))
+      ->transform(Within(0, std::numeric_limits<uint16_t>::max()))
       ->type_name("N")
       ->group(group);
   app.add_option("-a,--alias", options.alias, "the model's name in answers (default: the file's)")
       ->type_name("NAME")
       ->group(group);
-  app.add_option("--timeout", options.timeout_s,
+  app.add_option("--timeout,--to", options.timeout_s,
                  "seconds that a request may take, waiting included (default 3600)")
-      ->check(CLI::PositiveNumber.description(""))
+      ->check(Seconds())
       ->type_name("S")
       ->group(group);
 }
@@ -284,7 +319,7 @@ void AddBenchFlags(CLI::App& app, Flags& flags, Options& options) {
   list("--concurrency", flags.bench_concurrency,
        "that many clients at once instead: latencies, and how busy stages are");
   app.add_option("-r,--repetitions", options.repetitions, "runs of each test (default 3)")
-      ->check(Within(1, kMaxRepetitions))
+      ->transform(Within(1, kMaxRepetitions))
       ->type_name("N")
       ->group(group);
   app.add_option("-o,--output", flags.bench_format, "md, csv or json (default md)")
@@ -394,6 +429,33 @@ KnownFlags FlagsOf(const CLI::App& app) {
   return flags;
 }
 
+// An empty word is mostly a script's variable that was not set, and no number or name at all.
+absl::Status CheckNoneEmpty(const CLI::App& app) {
+  static const std::set<std::string> kTexts = {"prompt", "sys", "stop"};
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name =
+        option->get_lnames().empty() ? option->get_name() : option->get_lnames().front();
+    if (kTexts.count(name) > 0) continue;
+    for (const std::string& value : option->results()) {
+      if (!value.empty()) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(option->get_name(), " is empty; expected ", option->get_type_name()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// CLI11 would take a subcommand anywhere, and flags before it are not the subcommand's.
+absl::Status CheckSubcommand(const Apps& apps, const CLI::App* chosen) {
+  for (const CLI::App* subcommand : {apps.perplexity, apps.tokenize, apps.bench, apps.inspect}) {
+    if (subcommand == chosen || !subcommand->parsed()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("'", subcommand->get_name(),
+                                                   "' stands behind other words; expected it as "
+                                                   "the first one"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status UsageError(const std::string& message, absl::string_view subcommand = "") {
   return absl::InvalidArgumentError(absl::StrCat(message, "; see coordinator ", subcommand,
                                                  subcommand.empty() ? "" : " ", "--help"));
@@ -480,7 +542,10 @@ absl::Status ParseWorkers(const Flags& flags, Options& options) {
                                                      kMaxLocalWorkers, " or addresses"));
     }
   } else if (!text.empty()) {
-    absl::StatusOr<std::vector<WorkerEndpoint>> workers = ParseWorkerList(text);
+    std::vector<std::string> addresses = absl::StrSplit(text, ',');
+    for (std::string& address : addresses) address = ResolveAddress(address);
+    absl::StatusOr<std::vector<WorkerEndpoint>> workers =
+        ParseWorkerList(absl::StrJoin(addresses, ","));
     if (!workers.ok()) {
       return absl::InvalidArgumentError(absl::StrCat("--workers: ", workers.status().message()));
     }
@@ -490,10 +555,6 @@ absl::Status ParseWorkers(const Flags& flags, Options& options) {
   if (!flags.stages.has_value()) return absl::OkStatus();
   if (options.local_worker_count > 0 || !options.workers.empty()) {
     return absl::InvalidArgumentError("--stages goes with --workers 0 alone: a worker is a stage");
-  }
-  if (*flags.stages < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--stages is ", *flags.stages, "; expected at least 1"));
   }
   options.stage_count = *flags.stages;
   return absl::OkStatus();
@@ -534,17 +595,18 @@ absl::Status ParseRunFlags(const Flags& flags, Options& options) {
       return absl::Status(isa.status().code(), absl::StrCat("--isa: ", isa.status().message()));
     }
     options.isa = *isa;
+    if (!options.workers.empty()) {
+      return absl::InvalidArgumentError(
+          "--isa is given, and workers that run elsewhere have their own; expected no --isa");
+    }
   }
   if (!options.trace_file.empty()) options.trace_file = ResolvePath(options.trace_file);
   options.layers = flags.layers;
-  options.thread_count = flags.threads;
-  for (const auto& [name, value] :
-       {std::pair("--context", flags.context), std::pair("--prompt-chunk", flags.prompt_chunk)}) {
-    if (value.has_value() && *value < 1) {
-      return absl::InvalidArgumentError(absl::StrCat(name, " is ", *value, "; expected 1 or more"));
-    }
+  if (flags.threads == 0) {
+    return absl::InvalidArgumentError("--threads is 0; expected 1 or more, or -1 for the default");
   }
-  options.context_length = flags.context;
+  if (flags.threads.value_or(kByItself) != kByItself) options.thread_count = flags.threads;
+  if (flags.context.value_or(0) > 0) options.context_length = flags.context;
   options.numeric.asked_context = flags.context.value_or(0);
   options.prompt_chunk = flags.prompt_chunk.value_or(0);
   RETURN_IF_ERROR(ParseSpeculation(flags.speculation, options));
@@ -678,7 +740,8 @@ absl::Status ParseBenchFlags(const Flags& flags, Options& options) {
         absl::StrCat("-o is '", format, "'; expected md, csv or json"));
   }
   if (format == "csv") options.bench_format = BenchFormat::kCsv;
-  if (format == "json" || options.json) options.bench_format = BenchFormat::kJson;
+  if (format == "json") options.json = true;
+  if (options.json) options.bench_format = BenchFormat::kJson;
   return absl::OkStatus();
 }
 
@@ -699,12 +762,6 @@ absl::Status Interpret(const Flags& flags, Options& options) {
 }
 
 }  // namespace
-
-std::string ResolvePath(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path[0] == '/' || directory == nullptr) return path;
-  return absl::StrCat(directory, "/", path);
-}
 
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
@@ -732,7 +789,9 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   } catch (const CLI::ParseError& error) {
     return UsageError(error.what(), subcommand);
   }
-  const absl::Status status = Interpret(flags, options);
+  absl::Status status = CheckSubcommand(apps, app);
+  if (status.ok()) status = CheckNoneEmpty(*app);
+  if (status.ok()) status = Interpret(flags, options);
   if (!status.ok()) return UsageError(std::string(status.message()), subcommand);
   return options;
 }

@@ -84,9 +84,6 @@ struct Options {
   std::vector<int> concurrency;  // streams at once; empty: tests without a scheduler
 };
 
-// Where the person stands: `bazel run` starts the program elsewhere and says so in the environment.
-std::string ResolvePath(const std::string& path);
-
 // Of the words after the program's name. InvalidArgument, in one line, for wrong usage.
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments);
 

@@ -199,7 +199,7 @@ TEST(ParseOptionsTest, WrongUsageNamesTheFlagAndTheValue) {
       {{"-p", "x", "-ctk", "f16", "-ctv", "f32"}, "one for both"},
       {{"-p", "x", "--activations", "f8"}, "f8"},
       {{"-p", "x", "-t", "0"}, "threads"},
-      {{"-p", "x", "-c", "0"}, "--context"},
+      {{"-p", "x", "-c", "-1"}, "--context"},
       {{"-p", "x", "--prompt-chunk", "0"}, "--prompt-chunk"},
       {{"-p", "x", "--kv-memory", "0"}, "--kv-memory"},
       {{"-p", "x", "--kv-memory", "M"}, "--kv-memory"},
@@ -300,12 +300,47 @@ TEST(ParseOptionsTest, HelpShowsWhatPeopleType) {
   EXPECT_THAT(tokenize->help, testing::Not(HasSubstr("--temp")));
 }
 
-TEST(ResolvePathTest, StartsWhereThePersonStands) {
-  ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", "/stand/here", 1), 0);
-  EXPECT_EQ(ResolvePath("m.gguf"), "/stand/here/m.gguf");
-  EXPECT_EQ(ResolvePath("/m.gguf"), "/m.gguf");
-  ASSERT_EQ(unsetenv("BUILD_WORKING_DIRECTORY"), 0);
-  EXPECT_EQ(ResolvePath("m.gguf"), "m.gguf");
+TEST(ParseOptionsTest, ASubcommandIsTheFirstWord) {
+  for (const Words& words : {Words{"-m", "m", "bench"}, Words{"--workers", "0", "inspect", "m"},
+                             Words{"-m", "m", "perplexity", "-p", "x"},
+                             Words{"perplexity", "tokenize", "-m", "m", "-p", "x"}}) {
+    EXPECT_THAT(ErrorOf(words), HasSubstr("expected it as the first one")) << words[0];
+  }
+  EXPECT_EQ(MustParse({"-p", "bench"}).command, Command::kComplete);
+}
+
+TEST(ParseOptionsTest, AnEmptyWordIsNoValue) {
+  for (const std::string flag : {"--temp", "--top-k", "--seed", "-c", "--layers", "--workers",
+                                 "--logits", "--isa", "--kv-memory"}) {
+    EXPECT_NE(ErrorOf({"-m", "m", "-p", "x", flag, ""}), "") << flag;
+    EXPECT_NE(ErrorOf({"-m", "m", "-p", "x", flag + "="}), "") << flag;
+  }
+  EXPECT_THAT(ErrorOf({"-m", "m", "-p", "x", "--temp", ""}), HasSubstr("--temp is empty"));
+  EXPECT_EQ(MustParse({"--chat", "-sys", "", "-p", ""}).system, "");
+}
+
+TEST(ParseOptionsTest, NumbersAreDecimalAndToldWhereTheyAreNone) {
+  EXPECT_EQ(MustParse({"-p", "x", "-n", "010"}).max_tokens, 10);
+  EXPECT_THAT(ErrorOf({"-m", "m", "-p", "x", "-n", "3.5"}), HasSubstr("'3.5'"));
+  for (const std::string bad : {"0", "-1", "nan", "inf", "abc"}) {
+    EXPECT_THAT(ErrorOf({"-m", "m", "--timeout", bad}), HasSubstr("seconds, more than 0"));
+  }
+  EXPECT_EQ(MustParse({"-to", "2.5"}).timeout_s, 2.5);
+}
+
+TEST(ParseOptionsTest, KnowsWhatStandsForTheDefault) {
+  const Options options = MustParse({"-c", "0", "-t", "-1"});
+  EXPECT_FALSE(options.context_length.has_value());
+  EXPECT_FALSE(options.thread_count.has_value());
+  EXPECT_EQ(MustParse({"-cnv"}).command, Command::kChat);
+  const Options stop = MustParse({"-p", "x", "-r", "end", "-l", "5-inf"});
+  EXPECT_EQ(stop.stop, (std::vector<std::string>{"end"}));
+  EXPECT_EQ(stop.logit_bias.size(), 1u);
+}
+
+TEST(ParseOptionsTest, WorkersElsewhereHaveTheirOwnInstructionSet) {
+  EXPECT_THAT(ErrorOf({"-m", "m", "--workers", "a:1,b:2", "--isa", "scalar"}),
+              HasSubstr("elsewhere"));
 }
 
 }  // namespace

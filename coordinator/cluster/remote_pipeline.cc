@@ -385,8 +385,13 @@ absl::StatusOr<StepResult> RemotePipelineImpl::NextUntil(Clock::time_point deadl
 absl::StatusOr<std::vector<StageStats>> RemotePipelineImpl::Stats() {
   std::vector<StageStats> stats;
   for (auto& link : links_) {
-    ASSIGN_OR_RETURN(const StageStats stage, link->Stats(first().epoch));
-    stats.push_back(stage);
+    const absl::StatusOr<StageStats> stage = link->Stats(first().epoch);
+    if (!stage.ok()) {
+      // Where the pipeline is lost, what the worker says of itself now is not why.
+      std::lock_guard<std::mutex> lock(mutex_);
+      return failure_.ok() || failure_is_indirect_ ? stage.status() : failure_;
+    }
+    stats.push_back(*stage);
   }
   return stats;
 }

@@ -26,6 +26,12 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> RandomAccessFile::Open(const s
       new RandomAccessFile(path, fd, static_cast<uint64_t>(info.st_size)));
 }
 
+std::string ResolvePath(const std::string& path) {
+  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
+  if (path.empty() || path[0] == '/' || directory == nullptr) return path;
+  return absl::StrCat(directory, "/", path);
+}
+
 RandomAccessFile::RandomAccessFile(std::string path, int fd, uint64_t size)
     : path_(std::move(path)), fd_(fd), size_(size) {}
 
@@ -39,8 +45,11 @@ absl::Status RandomAccessFile::ReadAt(uint64_t offset, void* out, size_t size) c
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot read '", path_, "'"));
     if (n == 0) {
-      return absl::DataLossError(absl::StrCat("'", path_, "' ends at byte ", offset + done,
-                                              ", but ", size - done, " more were expected"));
+      struct stat info = {};
+      if (fstat(fd_, &info) != 0) info.st_size = 0;
+      return absl::DataLossError(absl::StrCat("'", path_, "' has ", info.st_size,
+                                              " bytes, and bytes ", offset, " to ",
+                                              offset + size - 1, " were expected in it"));
     }
     done += static_cast<size_t>(n);
     bytes_read_.fetch_add(static_cast<uint64_t>(n), std::memory_order_relaxed);
