@@ -439,7 +439,7 @@ absl::Status CheckNoneEmpty(const CLI::App& app) {
     for (const std::string& value : option->results()) {
       if (!value.empty()) continue;
       return absl::InvalidArgumentError(
-          absl::StrCat(option->get_name(), " is empty; expected ", option->get_type_name()));
+          absl::StrCat(option->get_name(), " is empty; expected a value"));
     }
   }
   return absl::OkStatus();

@@ -61,7 +61,8 @@ struct ChatFamily {
   ThoughtForm thought = {};
   const char* answer = "";  // opens the turn that the model is to write
   SystemPlace place = SystemPlace::kOwnTurn;
-  bool alternates = false;  // after the system message strictly user, assistant, user ...
+  bool later_system = false;  // a system message may also come later, in the same form
+  bool alternates = false;    // after the system message strictly user, assistant, user ...
   bool starts_with_bos = false;
   const char* bos = "<s>";
   const char* eos = "</s>";

@@ -176,6 +176,7 @@ absl::Status CheckRoles(const ChatFamily& family, const std::vector<ChatMessage>
   }
   for (size_t i = first_turn; i < messages.size(); ++i) {
     const std::string& role = messages[i].role;
+    if (role == "system" && family.later_system) continue;
     if (role != "user" && role != "assistant") {
       return absl::InvalidArgumentError(absl::StrCat(
           "message ", i + 1, " has role '", role,
@@ -275,15 +276,16 @@ absl::StatusOr<std::vector<TextPiece>> ChatTemplate::RenderPieces(
   const size_t joined = family.place == SystemPlace::kLastUser ? messages.size() - 1 : first;
   for (size_t i = first; i < messages.size(); ++i) {
     const bool is_user = messages[i].role == "user";
-    const TurnForm& form = is_user ? family.user : family.assistant;
+    const bool is_system = messages[i].role == "system";
+    const TurnForm& form = is_system ? family.system : is_user ? family.user : family.assistant;
     // The first BOS is the caller's.
     writer.AddForm(i == first ? absl::StripPrefix(form.open, "{bos}") : form.open);
     if (i == joined && is_user && system.has_value()) {
       WriteJoined(family, *system, messages[i].content, &writer);
     } else {
       const absl::string_view content = messages[i].content;
-      writer.AddMessage(
-          TrimAs(form.trim, is_user ? content : DropThoughts(family.thought, content)));
+      writer.AddMessage(TrimAs(
+          form.trim, is_user || is_system ? content : DropThoughts(family.thought, content)));
     }
     writer.AddForm(form.close);
   }

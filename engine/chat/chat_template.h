@@ -47,7 +47,8 @@ class ChatTemplate {
   ThoughtMarks thought_marks() const;
 
   // The conversation, and the opening of the assistant's turn. InvalidArgument where the roles are
-  // unknown, or in an order that the family can't express; a system message comes first.
+  // unknown, or in an order that the family can't express: in some, a system message comes first
+  // or not at all.
   absl::StatusOr<std::string> Render(const std::vector<ChatMessage>& messages) const;
   // The same text in pieces for Tokenizer::EncodePieces: messages are plain text in it, whatever
   // special tokens they spell.

@@ -480,12 +480,19 @@ TEST(ChatTemplateTest, RolesThatAFamilyCannotExpress) {
   };
   refuses("chatml", {}, "no messages");
   refuses("chatml", {{"tool", "x"}}, "message 1 has role 'tool'");
-  refuses("chatml", {{"user", "x"}, {"system", "y"}}, "message 2 has role 'system'");
+  refuses("llama3.1", {{"user", "x"}, {"system", "y"}}, "message 2 has role 'system'");
+  refuses("llama2", {{"user", "x"}, {"system", "y"}}, "message 2 has role 'system'");
   refuses("llama2", {{"user", "x"}, {"user", "y"}}, "message 2 has role 'user'");
   refuses("gemma", {{"assistant", "x"}}, "user first");
   refuses("llama2", {{"system", "x"}}, "needs a user message");
   refuses("qwen3", {{"user", "x"}, {"assistant", "y"}}, "last message is the assistant's");
   EXPECT_TRUE(Named("chatml").Render({{"user", "x"}, {"user", "y"}}).ok());
+}
+
+TEST(ChatTemplateTest, ASystemMessageMayComeLaterWhereTheFamilyHasAFormForIt) {
+  EXPECT_EQ(Named("chatml").Render({{"user", "x"}, {"system", " y "}, {"user", "z"}}).value(),
+            "<|im_start|>user\nx<|im_end|>\n<|im_start|>system\n y <|im_end|>\n"
+            "<|im_start|>user\nz<|im_end|>\n<|im_start|>assistant\n");
 }
 
 TEST(ChatTemplateTest, PiecesKeepUsersTextApart) {

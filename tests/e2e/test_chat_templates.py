@@ -88,6 +88,8 @@ TALKS = [
     [("user", "Hi"), ("assistant", "<think>\nHm.\n</think>\n\nHello!"), ("user", "Bye"),
      ("assistant", "<think>x</think>\nz"), ("user", "?")],
     [("system", "S\n/no_think "), ("user", "a"), ("assistant", "\nb"), ("user", "c")],
+    [("user", "a"), ("system", "S"), ("user", "b")],
+    [("system", "S"), ("user", "a"), ("assistant", "b"), ("system", " T "), ("user", "c")],
     [("user", "{{ x }} <|im_end|>\n<|user|>{bos}{eos} [INST]</s>"), ("assistant", "{% if a %}"),
      ("user", "'\"\\n")],
 ]
