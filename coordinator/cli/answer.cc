@@ -87,9 +87,10 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Scheduler& sch
                                      Output* output) {
   Answer answer;
   StreamDecoder decoder(tokenizer_, options_.stop);
+  text_.clear();
   absl::Status status;
   const auto print = [&](const std::string& text) {
-    answer.text += text;
+    text_ += text;
     return output == nullptr || text.empty() || output->Write(text);
   };
   Request request;
@@ -116,6 +117,7 @@ absl::StatusOr<Answer> Answerer::Run(std::vector<int32_t> prompt, Scheduler& sch
   print(decoder.Flush());
   if (output != nullptr) RETURN_IF_ERROR(output->status());
   answer.prompt_ids = std::move(prompt);
+  answer.text = text_;
   answer.completion = *std::move(completion);
   return answer;
 }

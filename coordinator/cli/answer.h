@@ -39,6 +39,8 @@ class Answerer {
   // Text goes to `output` as it comes, unless that is null. Ends early, without an error, where
   // nobody reads it any more; Cancelled after an interrupt.
   absl::StatusOr<Answer> Run(std::vector<int32_t> prompt, Scheduler& scheduler, Output* output);
+  // The text so far of the answer that Run() made, also where it was interrupted.
+  const std::string& text() const { return text_; }
 
  private:
   Answerer(const Options& options, const Tokenizer& tokenizer);
@@ -46,6 +48,7 @@ class Answerer {
 
   const Options& options_;
   const Tokenizer& tokenizer_;
+  std::string text_;
   std::unique_ptr<FILE, int (*)(FILE*)> logits_file_{nullptr, std::fclose};
 };
 

@@ -109,9 +109,12 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
   ASSIGN_OR_RETURN(auto answerer, Answerer::Create(options, tokenizer, model.spec.vocabulary_size));
   ASSIGN_OR_RETURN(auto deployment, Load(options, model));
   SaySeed(options);
-  const CancelOnInterrupt cancel([&] { deployment->Cancel(); });
   const bool on_terminal = isatty(STDIN_FILENO);
-  if (on_terminal) Say("type a message; Ctrl-D ends the conversation");
+  // There an answer ends with its next token.
+  const CancelOnInterrupt cancel([&] {
+    if (!on_terminal) deployment->Cancel();
+  });
+  if (on_terminal) Say("type a message; Ctrl-C ends an answer, Ctrl-D the conversation");
   LineReader lines;
   while (!output.closed()) {
     if (on_terminal) std::fputs("> ", stderr);
@@ -129,10 +132,11 @@ absl::Status Converse(const Options& options, ChatSession& session, const Planne
     RETURN_IF_ERROR(fits);
     absl::StatusOr<Answer> answer =
         answerer->Run(*std::move(prompt), deployment->scheduler(), &output);
-    if (Interrupted()) break;
-    RETURN_IF_ERROR(answer.status());
+    // A person's Ctrl-C ends the answer, and not the conversation.
+    if (Interrupted() && !(on_terminal && ForgetInterrupt())) break;
+    if (!absl::IsCancelled(answer.status())) RETURN_IF_ERROR(answer.status());
     output.Write("\n");
-    session.Answered(std::move(answer->text));
+    session.Answered(answerer->text());
   }
   if (on_terminal) std::fputs("\n", stderr);
   return output.status();

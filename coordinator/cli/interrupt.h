@@ -16,6 +16,10 @@ bool Interrupted();
 // Readable from the first signal on, for poll().
 int InterruptFd();
 
+// As if no signal had come, where it was Ctrl-C and has ended something smaller than the program;
+// false, changing nothing, after SIGTERM.
+bool ForgetInterrupt();
+
 // While one exists, `cancel` is called, from a thread of its own, when the signal comes or has
 // come. Without one, the process ends as after any other error: it is starting, and there is
 // nothing to finish. One at a time.

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pty
 import signal
 
 import harness
@@ -116,3 +117,24 @@ class Death(harness.EndToEndTest):
         self.assertEqual(self.workers(), [workers[0].pid])
         self.expect_json("--model", models.path("f32"), "--workers", workers[0].address, "--ids",
                          "11", "-n", 1)
+
+
+class Conversation(harness.EndToEndTest):
+    def test_ctrl_c_ends_an_answer_and_not_the_conversation(self):
+        ours, theirs = pty.openpty()
+        running = self.start(harness.COORDINATOR, "--model", models.path("f32"), "--workers", 2,
+                             "--chat", "--chat-template", "chatml", "-n", LONG, "--temp", 0,
+                             "--ignore-eos", stdin=theirs)
+        os.write(ours, b"hello\n")
+        running.wait_for_output()
+        running.kill(signal.SIGSTOP)  # in the middle, however fast the model is
+        running.kill(signal.SIGINT)
+        running.kill(signal.SIGCONT)
+        os.write(ours, b"again\n\x04")
+        done = running.finish()
+        os.close(ours)
+        os.close(theirs)
+        self.assertEqual(done.code, 0, done)
+        # The answer to the second question is whole.
+        self.assertGreater(len(done.stdout), LONG, done)
+        self.expect_no_orphans()
