@@ -7,7 +7,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "engine/base/file.h"
 #include "google/protobuf/stubs/logging.h"
 #include "grpc/support/log.h"
 #include "grpcpp/create_channel.h"
@@ -80,11 +79,6 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   }
   address.host = std::string(host);
   return address;
-}
-
-std::string ResolveAddress(const std::string& text) {
-  if (!absl::StartsWith(text, kUnixPrefix)) return text;
-  return absl::StrCat(kUnixPrefix, ResolvePath(text.substr(sizeof(kUnixPrefix) - 1)));
 }
 
 std::shared_ptr<grpc::Channel> Dial(const std::string& address) {

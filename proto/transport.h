@@ -39,9 +39,6 @@ struct Address {
 };
 // InvalidArgument quoting the text and saying what an address looks like.
 absl::StatusOr<Address> ParseAddress(absl::string_view text);
-// The text of an address; that of a Unix socket with a relative path is made one of a path that is
-// meant from where the person stands (ResolvePath).
-std::string ResolveAddress(const std::string& text);
 
 // A channel of its own to the worker; connects when it is first used.
 std::shared_ptr<grpc::Channel> Dial(const std::string& address);

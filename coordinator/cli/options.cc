@@ -15,9 +15,8 @@
 #include "absl/strings/str_split.h"
 #include "coordinator/cli/arguments.h"
 #include "coordinator/scheduler/scheduler.h"
-#include "engine/base/file.h"
 #include "engine/base/status_macros.h"
-#include "proto/transport.h"
+#include "proto/paths.h"
 
 namespace baton {
 namespace {

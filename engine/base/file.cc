@@ -26,12 +26,6 @@ absl::StatusOr<std::unique_ptr<RandomAccessFile>> RandomAccessFile::Open(const s
       new RandomAccessFile(path, fd, static_cast<uint64_t>(info.st_size)));
 }
 
-std::string ResolvePath(const std::string& path) {
-  const char* directory = std::getenv("BUILD_WORKING_DIRECTORY");
-  if (path.empty() || path[0] == '/' || directory == nullptr) return path;
-  return absl::StrCat(directory, "/", path);
-}
-
 RandomAccessFile::RandomAccessFile(std::string path, int fd, uint64_t size)
     : path_(std::move(path)), fd_(fd), size_(size) {}
 

@@ -14,10 +14,6 @@
 
 namespace baton {
 
-// A relative path is meant from where the person stands: `bazel run` starts programs elsewhere, and
-// says so in the environment.
-std::string ResolvePath(const std::string& path);
-
 // Thread-safe: reads by position share no cursor.
 class RandomAccessFile {
  public:

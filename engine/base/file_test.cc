@@ -40,13 +40,5 @@ TEST(RandomAccessFileTest, MissingFileAndDirectoryAreErrors) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(ResolvePathTest, StartsWhereThePersonStands) {
-  ASSERT_EQ(setenv("BUILD_WORKING_DIRECTORY", "/stand/here", 1), 0);
-  EXPECT_EQ(ResolvePath("m.gguf"), "/stand/here/m.gguf");
-  EXPECT_EQ(ResolvePath("/m.gguf"), "/m.gguf");
-  ASSERT_EQ(unsetenv("BUILD_WORKING_DIRECTORY"), 0);
-  EXPECT_EQ(ResolvePath("m.gguf"), "m.gguf");
-}
-
 }  // namespace
 }  // namespace baton
