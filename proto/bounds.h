@@ -1,10 +1,13 @@
 // Bounds on everything that crosses the wire. A number from a peer is compared with its bound
-// before it sizes, indexes or counts anything. (Rows per step: kMaxBatchRows of the engine.)
+// before it sizes, indexes or counts anything.
 #ifndef BATON_PROTO_BOUNDS_H_
 #define BATON_PROTO_BOUNDS_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+
+#include "engine/pipeline/batch.h"
 
 namespace baton {
 
@@ -43,6 +46,16 @@ inline constexpr size_t kMaxPayloadBytes = size_t{128} << 20;
 inline constexpr int kMaxSharedLogits = 1 << 20;
 // Bytes of any message, as gRPC is told: its own default of 4 MiB is 256 rows of 4,096 floats.
 inline constexpr size_t kMaxMessageBytes = 4 + kMaxHeaderBytes + kMaxPayloadBytes;
+
+// Bytes of a message that is no step: a hello, a stage's configuration, what it says of itself. The
+// first message of any stream is one, and it comes from whoever reaches a worker's port.
+inline constexpr size_t kMaxControlBytes = size_t{64} << 10;
+
+// Rows of a step whose hidden rows of so many floats fit a payload.
+inline int32_t MostStepRows(int64_t width) {
+  const int64_t fitting = static_cast<int64_t>(kMaxPayloadBytes / sizeof(float)) / width;
+  return static_cast<int32_t>(std::min<int64_t>(kMaxBatchRows, fitting));
+}
 
 // Milliseconds that a stage may say it took or waited: eleven days. A sum of such stays a number.
 inline constexpr double kMaxIntervalMs = 1e9;

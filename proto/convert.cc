@@ -52,11 +52,14 @@ absl::Status CheckSpan(const Span& span, const StageConfig& stage) {
 
 constexpr int kIntervalsPerStage = 3;
 
+// A stage that nobody used for longer than the bound has waited so long; it says the most it may.
+double AtMostTheBound(double ms) { return std::min(ms, kMaxIntervalMs); }
+
 void TimingsToWire(const std::vector<StageTiming>& stages,
                    google::protobuf::RepeatedField<double>* out) {
   for (const StageTiming& stage : stages) {
     for (const double ms : {stage.compute_ms, stage.input_wait_ms, stage.send_wait_ms}) {
-      out->Add(ms);
+      out->Add(AtMostTheBound(ms));
     }
   }
 }
@@ -435,7 +438,7 @@ absl::StatusOr<HeadRequest> DecodeHeadRequest(const grpc::ByteBuffer& frame,
 
 grpc::ByteBuffer EncodeHeadReply(HeadReply reply) {
   wire::HeadReply header;
-  header.set_compute_ms(reply.compute_ms);
+  header.set_compute_ms(AtMostTheBound(reply.compute_ms));
   header.mutable_ids()->Assign(reply.share.ids.begin(), reply.share.ids.end());
   return EncodeFrame(header, std::move(reply.share.logits));
 }

@@ -124,6 +124,14 @@ TEST(ConvertTest, AStepArrivesAsItWasSent) {
   }
 }
 
+TEST(ConvertTest, AWaitOfWeeksIsToldAsTheLongest) {
+  ChainStep sent = SomeStep(2);
+  sent.stages[1].input_wait_ms = 2 * kMaxIntervalMs;
+  const auto got = DecodeStep(EncodeStep(sent), SomeStage(2));
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->stages[1].input_wait_ms, kMaxIntervalMs);
+}
+
 TEST(ConvertTest, ASpanThatFailedIsToldOf) {
   ChainStep step = SomeStep(1);
   step.batch.failures = {{1, absl::InternalError("not finite")}};

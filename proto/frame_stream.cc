@@ -6,6 +6,7 @@
 
 #include "grpcpp/support/proto_buffer_reader.h"
 #include "grpcpp/support/slice.h"
+#include "proto/bounds.h"
 
 namespace baton {
 namespace {
@@ -159,6 +160,7 @@ grpc::ByteBuffer EncodeMessage(const google::protobuf::MessageLite& message) {
 }
 
 bool DecodeMessage(const grpc::ByteBuffer& frame, google::protobuf::MessageLite* message) {
+  if (frame.Length() > kMaxControlBytes) return false;
   grpc::ByteBuffer bytes = frame;  // shares them
   grpc::ProtoBufferReader reader(&bytes);
   return reader.status().ok() && message->ParseFromZeroCopyStream(&reader);

@@ -108,7 +108,7 @@ class ClientFrameStream final : public FrameStream {
   EventLoop::Operation start_, finish_;
 };
 
-// Messages of protobuf alone, as generated code sends them.
+// Messages of protobuf alone, as generated code sends them: of at most kMaxControlBytes.
 grpc::ByteBuffer EncodeMessage(const google::protobuf::MessageLite& message);
 bool DecodeMessage(const grpc::ByteBuffer& frame, google::protobuf::MessageLite* message);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "proto/bounds.h"
 #include "proto/call_server.h"
 #include "proto/transport.h"
 #include "proto/wire.pb.h"
@@ -187,6 +188,14 @@ TEST_F(StreamTest, MessagesAreThoseOfGeneratedCode) {
   EXPECT_EQ(got.epoch(), 77u);
   EXPECT_FALSE(DecodeMessage(FrameOf("\xff\xff"), &got));
   EXPECT_FALSE(DecodeMessage(grpc::ByteBuffer(), &got));
+  // A field that nobody knows, many times, as far as messages are parsed, and beyond.
+  const auto unknown = [](size_t bytes) {
+    std::string text;
+    while (text.size() < bytes) text += "\x78\x01";
+    return FrameOf(text);
+  };
+  EXPECT_TRUE(DecodeMessage(unknown(kMaxControlBytes), &got));
+  EXPECT_FALSE(DecodeMessage(unknown(kMaxControlBytes + 2), &got));
 }
 
 TEST(CallServerTest, RefusesMoreCallsThanItHasThreadsFor) {

@@ -339,11 +339,42 @@ TEST(ClusterTest, ALaterCoordinatorTakesOver) {
   ASSERT_TRUE(first.ok()) << first.status();
   const auto second = cluster.Connect();
   ASSERT_TRUE(second.ok()) << second.status();
-  EXPECT_THAT(std::string((*first)->Next().status().message()),
-              HasSubstr("taken over by a coordinator of epoch"));
+  // Whatever the worker calls it, the first one's pipeline is lost, and says so to whoever asks.
+  const absl::Status lost = (*first)->Next().status();
+  EXPECT_EQ(lost.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(lost.message()), HasSubstr("taken over by a coordinator of epoch"));
+  EXPECT_EQ((*first)->Stats().status(), lost);
   ASSERT_TRUE((*second)->Submit(SomeBatch(0), SomeOutputs()).ok());
   EXPECT_TRUE((*second)->Next().ok());
   EXPECT_TRUE(Eventually([&] { return cluster.alive == 2; })) << cluster.alive;
+}
+
+TEST(ClusterTest, TheNextStageIsLoadedWhenTheLastOneHasGone) {
+  Cluster cluster(1, {.compute_time = milliseconds(300)});
+  auto pipeline = cluster.Connect();
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  ASSERT_TRUE((*pipeline)->Submit(SomeBatch(0), SomeOutputs()).ok());
+  pipeline->reset();  // in the middle of the step
+  const auto next = cluster.Connect();
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(cluster.alive_when_loading, 0);
+}
+
+TEST(ClusterTest, AWorkerThatLoadsMoreThanThereIsHasLoadedAll) {
+  Cluster cluster(1);
+  cluster.progress_bytes = 2000;
+  std::atomic<uint64_t> most{0};
+  const auto progress = [&most](int, uint64_t done, uint64_t total) {
+    EXPECT_EQ(total, 1000u);
+    most = std::max<uint64_t>(most, done);
+  };
+  RemotePipelineOptions options;
+  options.kv_block_counts = {16};
+  options.context_length = 100;
+  const auto pipeline = RemotePipeline::Connect(cluster.Endpoints(), EvenPlan(1, 1), SomeIdentity(),
+                                                SomeSpec(1), options, progress);
+  ASSERT_TRUE(pipeline.ok()) << pipeline.status();
+  EXPECT_EQ(most, 1000u);
 }
 
 TEST(ClusterTest, CancelEndsAWaitingNext) {

@@ -113,6 +113,8 @@ class Cluster {
         if (config.model_identity != SomeIdentity()) {
           return absl::NotFoundError("no file of model " + ShortId(config.model_identity));
         }
+        alive_when_loading = alive.load();
+        progress(progress_bytes, 1000);
         while (progress(500, 1000) && endless_loads)
           std::this_thread::sleep_for(std::chrono::milliseconds(1));
         if (!progress(1000, 1000)) {
@@ -151,6 +153,8 @@ class Cluster {
 
   std::atomic<int> loads{0};
   std::atomic<int> alive{0};
+  std::atomic<int> alive_when_loading{0};     // stages, when the last load began
+  std::atomic<uint64_t> progress_bytes{500};  // of 1000: what a load says first
   std::atomic<bool> endless_loads{false};
   std::atomic<int> cancelled_loads{0};
   std::vector<std::unique_ptr<WorkerServer>> servers;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proto/bounds.h"
 #include "proto/call_server.h"
 #include "proto/convert.h"
 #include "proto/frame.h"
@@ -220,7 +221,8 @@ TEST_F(RawWorker, SurvivesGarbageOnTheChain) {
     grpc::Slice slice(garbage);
     chain->Write(grpc::ByteBuffer(&slice, 1));
     ASSERT_TRUE(lease->Read(&event));
-    EXPECT_THAT(event.failed().failure().message(), HasSubstr("was sent a wrong message"));
+    EXPECT_THAT(event.failed().failure().message(),
+                HasSubstr("the coordinator sent a wrong message"));
     EXPECT_FALSE(chain->Read(&frame));
     lease_context.TryCancel();
   }
@@ -359,12 +361,14 @@ TEST_F(RawHelper, AnswersAsManyRequestsAsMayBeAsked) {
 TEST_F(RawHelper, RefusesMoreRequestsThanMayBeAsked) {
   Ask(std::vector<grpc::ByteBuffer>(kMaxHeadRequests + 1,
                                     EncodeHeadRequest({1, std::vector<float>(kWidth)})));
-  EXPECT_EQ(LeaseFailure(), "stage 0 was asked for logits more than 4 times at once");
+  EXPECT_EQ(LeaseFailure(),
+            "stage 1 sent a wrong message: stage 0 was asked for logits more than 4 times at once");
 }
 
 TEST_F(RawHelper, RefusesRowsOfAnotherWidth) {
   Ask({EncodeHeadRequest({1, std::vector<float>(kWidth + 1)})});
-  EXPECT_EQ(LeaseFailure(), "floats of the head's rows is 9, expected 8 to 8");
+  EXPECT_EQ(LeaseFailure(),
+            "stage 1 sent a wrong message: floats of the head's rows is 9, expected 8 to 8");
 }
 
 TEST_F(RawHead, IsSharedWithOneStageAlone) {
@@ -376,13 +380,13 @@ TEST_F(RawHead, IsSharedWithOneStageAlone) {
 
 TEST_F(RawHead, RefusesLogitsThatNobodyAskedFor) {
   head_->Write(EncodeHeadReply({0, {std::vector<float>(kShared), {}}}));
-  EXPECT_EQ(LeaseFailure(), "logits came that nobody asked for");
+  EXPECT_EQ(LeaseFailure(), "stage 0 sent a wrong message: logits came that nobody asked for");
 }
 
 TEST_F(RawHead, RefusesTooFewLogits) {
   BeginStep();
   head_->Write(EncodeHeadReply({0, {std::vector<float>(kShared - 1), {}}}));
-  EXPECT_EQ(LeaseFailure(), "shared logits is 29, expected 30 to 30");
+  EXPECT_EQ(LeaseFailure(), "stage 0 sent a wrong message: shared logits is 29, expected 30 to 30");
 }
 
 TEST_F(RawHead, EndsWithTheStageThatItIsSharedWith) {
@@ -392,6 +396,11 @@ TEST_F(RawHead, EndsWithTheStageThatItIsSharedWith) {
   lease_context_.TryCancel();
   grpc::ByteBuffer frame;
   EXPECT_FALSE(results_->Read(&frame));  // no step has failed: it is computed again elsewhere
+}
+
+TEST_F(RawWorker, LooksAtNoFirstMessageThatIsTooLong) {
+  config_.kv_block_counts.assign(kMaxControlBytes, 1);
+  EXPECT_THAT(LeaseRefusal(), HasSubstr("a first message of "));
 }
 
 TEST_F(RawWorker, RefusesALeaseOfALowerEpoch) {

@@ -67,10 +67,12 @@ absl::StatusOr<ModelIdentity> ModelFinder::IdentityOf(const std::string& path) {
   return known.identity;
 }
 
-absl::StatusOr<GgufFile> ModelFinder::Find(const ModelIdentity& identity) {
+absl::StatusOr<GgufFile> ModelFinder::Find(const ModelIdentity& identity,
+                                           const std::function<bool()>& keep_looking) {
   std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<std::string> candidates = Candidates();
   for (const std::string& path : candidates) {
+    if (!keep_looking()) return absl::CancelledError("nobody waits for the model any more");
     const absl::StatusOr<ModelIdentity> found = IdentityOf(path);
     if (!found.ok()) {
       spdlog::info("passed over: {}", std::string(found.status().message()));

@@ -4,6 +4,7 @@
 #define BATON_WORKER_MODEL_FINDER_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -28,8 +29,10 @@ class ModelFinder {
   absl::Status Check() const;
 
   // Files that cannot be read as GGUF are passed over. NotFound says where was looked; an identity
-  // is computed once per file, size and time of its last change.
-  absl::StatusOr<GgufFile> Find(const ModelIdentity& identity);
+  // is computed once per file, size and time of its last change, which takes seconds where disks
+  // are slow: `keep_looking` is asked before each file, and where it says no the end is Cancelled.
+  absl::StatusOr<GgufFile> Find(const ModelIdentity& identity,
+                                const std::function<bool()>& keep_looking);
 
  private:
   struct KnownFile {

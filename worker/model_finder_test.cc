@@ -15,6 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
+bool KeepLooking() { return true; }
+
 class ModelFinderTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -45,7 +47,7 @@ TEST_F(ModelFinderTest, FindsAmongOthers) {
   ModelFinder finder("", folder_);
   ASSERT_TRUE(finder.Check().ok());
   for (int i = 0; i < 2; ++i) {  // the second time by what it has learned
-    const auto found = finder.Find(IdentityOf(wanted));
+    const auto found = finder.Find(IdentityOf(wanted), KeepLooking);
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_EQ(found->path(), wanted);
   }
@@ -57,10 +59,10 @@ TEST_F(ModelFinderTest, FindsAModelInSeveralFiles) {
   ASSERT_TRUE(shards.ok()) << shards.status();
   const ModelIdentity identity = IdentityOf(shards->back());
   EXPECT_NE(identity, IdentityOf(whole));
-  EXPECT_EQ(ModelFinder("", folder_).Find(identity)->path(), shards->front());
-  EXPECT_EQ(ModelFinder(shards->at(1), "").Find(identity)->path(), shards->front());
+  EXPECT_EQ(ModelFinder("", folder_).Find(identity, KeepLooking)->path(), shards->front());
+  EXPECT_EQ(ModelFinder(shards->at(1), "").Find(identity, KeepLooking)->path(), shards->front());
   fs::remove(shards->at(1));
-  EXPECT_FALSE(ModelFinder("", folder_).Find(identity).ok());
+  EXPECT_FALSE(ModelFinder("", folder_).Find(identity, KeepLooking).ok());
   EXPECT_FALSE(ModelFinder(shards->front(), "").Check().ok());
 }
 
@@ -68,22 +70,32 @@ TEST_F(ModelFinderTest, SeesThatAFileHasChanged) {
   const std::string path = Make("a.gguf", 1);
   const ModelIdentity old = IdentityOf(path);
   ModelFinder finder(path, "");
-  ASSERT_TRUE(finder.Find(old).ok());
+  ASSERT_TRUE(finder.Find(old, KeepLooking).ok());
   Make("a.gguf", 2);
   fs::last_write_time(path, fs::last_write_time(path) + std::chrono::seconds(1));
-  EXPECT_FALSE(finder.Find(old).ok());
-  EXPECT_TRUE(finder.Find(IdentityOf(path)).ok());
+  EXPECT_FALSE(finder.Find(old, KeepLooking).ok());
+  EXPECT_TRUE(finder.Find(IdentityOf(path), KeepLooking).ok());
 }
 
 TEST_F(ModelFinderTest, SaysWhereItLooked) {
   const std::string path = Make("a.gguf", 1);
   ModelIdentity other = {};
   other[5] = 0xcd;
-  EXPECT_EQ(std::string(ModelFinder(path, folder_).Find(other).status().message()),
+  EXPECT_EQ(std::string(ModelFinder(path, folder_).Find(other, KeepLooking).status().message()),
             "no file of model 0000000000cd as " + path + " or under " + folder_.string() +
                 ", 2 looked at");
-  EXPECT_THAT(std::string(ModelFinder("", "").Find(other).status().message()),
+  EXPECT_THAT(std::string(ModelFinder("", "").Find(other, KeepLooking).status().message()),
               HasSubstr("started without --model and --models"));
+}
+
+TEST_F(ModelFinderTest, LooksNoLongerThanSomebodyWaits) {
+  const std::string wanted = Make("b.gguf", 2);
+  Make("a.gguf", 1);
+  int asked = 0;
+  const auto once = [&asked] { return asked++ == 0; };
+  const absl::Status status = ModelFinder("", folder_).Find(IdentityOf(wanted), once).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(asked, 2);
 }
 
 TEST_F(ModelFinderTest, ChecksWhatItIsGiven) {

@@ -52,7 +52,9 @@ absl::StatusOr<StageLoader> MakeStageLoader(const StageLoaderOptions& options) {
     stage.thread_count = options.thread_count;
     stage.kv_block_counts = config.kv_block_counts;
     stage.progress = progress;
-    ASSIGN_OR_RETURN(const GgufFile file, finder->Find(config.model_identity));
+    // How much there is to load is not known yet.
+    const auto keep_looking = [&progress] { return progress(0, 1); };
+    ASSIGN_OR_RETURN(const GgufFile file, finder->Find(config.model_identity, keep_looking));
     ASSIGN_OR_RETURN(const ModelSpec spec, CheckModel(file));
     RETURN_IF_ERROR(CheckDimensions(spec, config));
     ASSIGN_OR_RETURN(std::unique_ptr<Stage> loaded, LocalStage::Load(file, stage));

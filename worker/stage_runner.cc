@@ -24,6 +24,12 @@ constexpr std::chrono::milliseconds kAwake{20};
 constexpr int kMostUnfinished = 1;
 static_assert(2 * (kMostUnfinished + 1) <= kMaxHeadRequests);
 
+// Whose fault it is when a message breaks a rule.
+absl::Status SentBy(absl::string_view sender, const absl::Status& wrong) {
+  return absl::Status(wrong.code(),
+                      absl::StrCat(sender, " sent a wrong message: ", wrong.message()));
+}
+
 }  // namespace
 
 StageRunner::StageRunner(StageConfig config, std::unique_ptr<Stage> stage, EventLoop& loop,
@@ -163,8 +169,9 @@ absl::Status StageRunner::ReceiveSteps(FrameStream& stream) {
     if (step.ok()) {
       wrong = AcceptStep(*std::move(step));
     } else {
-      wrong = absl::InvalidArgumentError(absl::StrCat(
-          "stage ", config_.stage_index, " was sent a wrong message: ", step.status().message()));
+      wrong = SentBy(config_.stage_index == 0 ? std::string("the coordinator")
+                                              : absl::StrCat("stage ", config_.stage_index - 1),
+                     step.status());
     }
     return wrong.ok();
   });
@@ -450,7 +457,10 @@ absl::Status StageRunner::AcceptHeadRequest(HeadRequest request) {
 
 // `wrong`: what the next stage sent that it should not have; OK when the stream just ended.
 void StageRunner::EndNextEdge(ClientFrameStream& stream, const absl::Status& wrong) {
-  if (!wrong.ok()) return Fail(wrong, /*neighbour=*/false);
+  if (!wrong.ok()) {
+    return Fail(SentBy(absl::StrCat("stage ", config_.stage_index + 1), wrong),
+                /*neighbour=*/false);
+  }
   const absl::Status reason = FromGrpc(stream.Finish());
   Fail(absl::UnavailableError(absl::StrCat("stage ", config_.stage_index, " lost stage ",
                                            config_.stage_index + 1, " at ", config_.next_address,
@@ -473,8 +483,9 @@ absl::Status StageRunner::ServeResults(FrameStream& stream) {
     return wrong.ok();
   });
   const absl::Status lost = absl::UnavailableError("the last stage lost the coordinator");
-  Fail(wrong.ok() ? lost : wrong, /*neighbour=*/wrong.ok());
-  return wrong.ok() ? lost : wrong;
+  const absl::Status status = wrong.ok() ? lost : SentBy("the coordinator", wrong);
+  Fail(status, /*neighbour=*/wrong.ok());
+  return status;
 }
 
 absl::Status StageRunner::StoreOutputs(StepOutputs outputs) {

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "proto/bounds.h"
 #include "proto/call_server.h"
 #include "proto/frame.h"
 #include "proto/methods.h"
@@ -167,8 +168,13 @@ void WorkerServerImpl::Stop() {
 }
 
 absl::Status WorkerServerImpl::ReadFirst(FrameStream& stream, grpc::ByteBuffer* frame) {
-  if (stream.ReadWithin(options_.first_message_patience, frame)) return absl::OkStatus();
-  return absl::CancelledError("no message came");
+  if (!stream.ReadWithin(options_.first_message_patience, frame)) {
+    return absl::CancelledError("no message came");
+  }
+  // Before it is parsed: a few bytes of protobuf can be many times as many in memory.
+  if (frame->Length() <= kMaxControlBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("a first message of ", frame->Length(),
+                                                 " bytes; expected at most ", kMaxControlBytes));
 }
 
 // The one message of a call that has one.
@@ -286,12 +292,16 @@ absl::Status WorkerServerImpl::Load(const std::shared_ptr<Lease>& lease) {
 }
 
 void WorkerServerImpl::EndLease(const std::shared_ptr<Lease>& lease) {
-  std::shared_ptr<StageRunner> runner;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
-    runner = std::exchange(lease->runner, nullptr);
+    // The next stage is loaded when this one's memory is free: it may be in the middle of a step.
+    std::lock_guard<std::mutex> load_lock(load_mutex_);
+    std::shared_ptr<StageRunner> runner;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      runner = std::exchange(lease->runner, nullptr);
+    }
+    if (runner != nullptr) runner->Stop();
   }
-  if (runner != nullptr) runner->Stop();
   // Only now free for others: its memory is.
   std::lock_guard<std::mutex> lock(mutex_);
   if (lease_ == lease) lease_ = nullptr;

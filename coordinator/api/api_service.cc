@@ -1,5 +1,6 @@
 #include "coordinator/api/api_service.h"
 
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -156,7 +157,11 @@ void ApiService::Handle(HttpRequest request, std::shared_ptr<HttpReply> reply) {
   const size_t bytes = request.body.size();
   if (bytes <= kLongRequestBytes) return Serve(*route, request, reply);
   const auto serve = [this, route, request = std::move(request), reply] {
-    Serve(*route, request, reply);
+    try {
+      Serve(*route, request, reply);
+    } catch (const std::exception& error) {  // of a library, as where memory is short
+      reply->Send(ErrorResponse(absl::InternalError(error.what())));
+    }
   };
   if (long_requests_.Run(bytes, serve)) return;
   Refuse(route->path, reply,

@@ -26,6 +26,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/pipeline/hardware_probe.h"
 #include "engine/pipeline/step_work.h"
+#include "proto/bounds.h"
 
 namespace baton {
 namespace {
@@ -128,7 +129,7 @@ absl::Status RunTests(const Options& options, const PlannedModel& model, const R
   feeder_options.vocabulary_size = model.spec.vocabulary_size;
   feeder_options.sequence_count = room.sequence_count;
   feeder_options.position_count = room.position_count;
-  feeder_options.prompt_chunk = std::min<int32_t>(options.prompt_chunk, kMaxBatchRows);
+  feeder_options.prompt_chunk = std::min(options.prompt_chunk, MostStepRows(model.spec.width));
   feeder_options.weight_rows = WeightRows(model.spec, options.numeric);
   feeder_options.prompt_slack = PromptSlack(model.spec, model.plan);
   feeder_options.keep_going = [&] { return !Interrupted() && !output.closed(); };

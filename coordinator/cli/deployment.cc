@@ -267,6 +267,7 @@ Scheduler& Deployment::scheduler() {
     options.kv_block_counts = model_.kv_block_counts;
     options.context_length = model_.context_length;
     options.vocabulary_size = model_.spec.vocabulary_size;
+    options.width = model_.spec.width;
     options.prompt_chunk = options_.prompt_chunk;
     options.weight_rows = WeightRows(model_.spec, options_.numeric);
     options.prompt_slack = PromptSlack(model_.spec, model_.plan);

@@ -102,8 +102,11 @@ ServedModel Describe(const Options& options, const PlannedModel& model,
 absl::Status ServeUntil(End& end, ApiService& service, HttpServer& server, Deployment& deployment) {
   while (!end.WaitFor(kWorkerCheckInterval)) {
     const absl::Status status = deployment.Stats().status();
-    // A stage that computes a long step answers late; it is not lost.
-    if (!status.ok() && !absl::IsDeadlineExceeded(status)) end.Fail(status);
+    // A stage that computes a long step, or has many callers, answers late; it is not lost.
+    if (status.ok() || absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status)) {
+      continue;
+    }
+    end.Fail(status);
   }
   const absl::Status status = end.status();
   service.SetEnding(status.ok() ? absl::UnavailableError("the server is about to end") : status);

@@ -75,6 +75,8 @@ class RemotePipelineImpl final : public RemotePipeline {
   void CountWiredEdge();
   void FailEdge(const WorkerLink& link, const absl::Status& wrong, ClientFrameStream& stream);
   absl::Status Failure();
+  absl::Status Lost();
+  bool HasFailed();
 
   EventLoop loop_;
   std::vector<std::unique_ptr<WorkerLink>> links_;
@@ -161,6 +163,12 @@ absl::Status RemotePipelineImpl::Failure() {
   return failure_;
 }
 
+// Why no step will come back any more, whatever it was: Unavailable, or Cancelled.
+absl::Status RemotePipelineImpl::Lost() {
+  const absl::Status failure = Failure();
+  return absl::IsCancelled(failure) ? failure : absl::UnavailableError(failure.message());
+}
+
 absl::Status RemotePipelineImpl::Hello() {
   std::vector<absl::Status> statuses(links_.size());
   std::vector<std::thread> threads;
@@ -181,7 +189,7 @@ WorkerLink::Events RemotePipelineImpl::LeaseEvents(int stage, const LoadProgress
     std::lock_guard<std::mutex> lock(mutex_);
     if (!loading_) return;
     last_load_event_ = Clock::now();
-    if (progress) progress(stage, done, total);
+    if (progress) progress(stage, std::min(done, total), total);
   };
   events.loaded = [this, stage] {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -271,14 +279,14 @@ absl::Status RemotePipelineImpl::Send(Batch batch, std::vector<OutputSpec> outpu
   batch.epoch = first().epoch;
   StepOutputs asked{.epoch = batch.epoch, .step = batch.step, .outputs = std::move(outputs)};
   const grpc::ByteBuffer outputs_frame = EncodeOutputs(asked);
-  if (!TakeCredit(std::move(asked))) return Failure();
+  if (!TakeCredit(std::move(asked))) return Lost();
   ChainStep step;
   step.batch = std::move(batch);
   // The step first: the stages can begin before the last one has its outputs.
   if (chain_.stream->Write(EncodeStep(std::move(step))) && results_.stream->Write(outputs_frame)) {
     return absl::OkStatus();
   }
-  return Failure();
+  return Lost();
 }
 
 // Waits until the step may be sent, and expects its result from then on; false when it never may.
@@ -375,7 +383,7 @@ absl::StatusOr<StepResult> RemotePipelineImpl::NextUntil(Clock::time_point deadl
   }
   if (arrived_.empty()) {
     lock.unlock();
-    return Failure();
+    return Lost();
   }
   absl::StatusOr<StepResult> result = std::move(arrived_.front());
   arrived_.pop_front();
@@ -386,14 +394,17 @@ absl::StatusOr<std::vector<StageStats>> RemotePipelineImpl::Stats() {
   std::vector<StageStats> stats;
   for (auto& link : links_) {
     const absl::StatusOr<StageStats> stage = link->Stats(first().epoch);
-    if (!stage.ok()) {
-      // Where the pipeline is lost, what the worker says of itself now is not why.
-      std::lock_guard<std::mutex> lock(mutex_);
-      return failure_.ok() || failure_is_indirect_ ? stage.status() : failure_;
-    }
+    // Where the pipeline is lost, what a worker says of itself now does not matter.
+    if (HasFailed()) return Lost();
+    RETURN_IF_ERROR(stage.status());
     stats.push_back(*stage);
   }
   return stats;
+}
+
+bool RemotePipelineImpl::HasFailed() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return !failure_.ok();
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ constexpr int32_t kTypicalChunk = 64;
 // The step being composed, within what may be in one.
 class Batcher::StepRoom {
  public:
-  explicit StepRoom(int32_t vocabulary_size) : vocabulary_size_(vocabulary_size) {}
+  StepRoom(int32_t vocabulary_size, int32_t most_rows)
+      : vocabulary_size_(vocabulary_size), most_rows_(most_rows) {}
 
   // False, changing nothing, where it does not fit beside the others; alone anything does.
   bool Add(Span span, OutputSpec output) {
@@ -36,7 +37,7 @@ class Batcher::StepRoom {
     const int64_t output_ids = output_ids_ + CountIds(output);
     const int64_t logit_bytes = logit_bytes_ + CountLogitBytes(output);
     const size_t spans = step_.batch.spans.size() + 1;
-    const bool fits = spans <= kMaxSpansPerStep && rows <= kMaxBatchRows &&
+    const bool fits = spans <= kMaxSpansPerStep && rows <= most_rows_ &&
                       block_ids <= kMaxBlockIdsPerStep && output_ids <= kMaxOutputIdsPerStep &&
                       logit_bytes <= static_cast<int64_t>(kMaxPayloadBytes);
     if (!fits && spans > 1) return false;
@@ -49,6 +50,7 @@ class Batcher::StepRoom {
     return true;
   }
   int32_t rows() const { return rows_; }
+  int32_t rows_left() const { return most_rows_ - rows_; }
   Step& step() { return step_; }
 
  private:
@@ -64,6 +66,7 @@ class Batcher::StepRoom {
   }
 
   const int32_t vocabulary_size_;
+  const int32_t most_rows_;
   Step step_;
   int32_t rows_ = 0;
   int64_t block_ids_ = 0;
@@ -73,6 +76,7 @@ class Batcher::StepRoom {
 
 Batcher::Batcher(const SchedulerOptions& options, int parallel_stages)
     : options_(options),
+      most_rows_(options.width > 0 ? MostStepRows(options.width) : kMaxBatchRows),
       cache_(options.cache_groups, options.kv_block_counts, options.context_length),
       times_(/*serial=*/parallel_stages == 1, options.weight_rows),
       pacing_(parallel_stages, options.prompt_chunk, options.prompt_slack,
@@ -218,7 +222,7 @@ std::optional<Batcher::Step> Batcher::Compose(double now_ms) {
   }
   const Pace& pace = ChoosePace();
   if (in_flight_.size() >= static_cast<size_t>(pace.steps_in_flight)) return std::nullopt;
-  StepRoom room(options_.vocabulary_size);
+  StepRoom room(options_.vocabulary_size, most_rows_);
   next_ = InFlightStep();
   const auto has_answers = [](const InFlightStep& step) { return step.record.decode_rows > 0; };
   const int64_t groups = std::count_if(in_flight_.begin(), in_flight_.end(), has_answers);
@@ -279,8 +283,8 @@ bool Batcher::TakeAnswer(Sequence& sequence, const Pace& pace, StepRoom& room) {
 
 std::vector<int32_t> Batcher::DraftFor(Sequence& sequence, const Pace& pace, int32_t rows_taken) {
   // The step gives one token more than it has drafts.
-  int64_t most =
-      std::min<int64_t>(options_.context_length - sequence.token_count(), cache_.most_rows() - 1);
+  int64_t most = std::min<int64_t>(
+      {options_.context_length - sequence.token_count(), cache_.most_rows() - 1, most_rows_ - 1});
   if (sequence.request.max_tokens > 0) {
     most = std::min<int64_t>(most, sequence.request.max_tokens - sequence.answer_count() - 1);
   }
@@ -293,6 +297,7 @@ void Batcher::TakePrompts(const Pace& pace, StepRoom& room) {
   int32_t rows_left = static_cast<int32_t>(share);
   owed_rows_ = share - rows_left;
   if (options_.prompt_chunk > 0) rows_left = std::min(rows_left, options_.prompt_chunk);
+  rows_left = std::min(rows_left, room.rows_left());
   for (Sequence* sequence : PromptsInOrder()) {
     if (rows_left == 0) break;
     // One before it may have preempted it; or it waits for blocks of elder ones, which may come

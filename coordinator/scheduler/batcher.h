@@ -127,6 +127,7 @@ class Batcher {
   void Forget(std::unique_ptr<Sequence> sequence);
 
   const SchedulerOptions options_;
+  const int32_t most_rows_;  // of a step
   KvCache cache_;
   StepTimes times_;
   const Pacing pacing_;

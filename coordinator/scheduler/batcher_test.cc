@@ -8,6 +8,7 @@
 
 #include "coordinator/scheduler/fake_pipeline.h"
 #include "gtest/gtest.h"
+#include "proto/bounds.h"
 
 namespace baton {
 namespace {
@@ -642,6 +643,24 @@ TEST_F(BatcherTest, TenThousandRequestsLeaveNothingBehind) {
 TEST_F(BatcherTest, TenThousandRequestsWithAWindowLeaveNothingBehind) {
   BuildGroups(kTwoGroups, {16, 8}, 16 * kKvBlockTokens, RepetitiveLanguage);
   RunTenThousandRequests();
+}
+
+// A step of prompts as long as a person asks for must still fit a message between stages.
+TEST_F(BatcherTest, RowsOfAStepFitAMessage) {
+  SchedulerOptions options;
+  options.kv_block_counts = {40};
+  options.context_length = 40 * kKvBlockTokens;
+  options.vocabulary_size = kFakeVocabulary;
+  options.prompt_chunk = kMaxBatchRows;
+  options.width = kMaxWidth;
+  pipeline_ = std::make_unique<FakePipeline>(3);
+  batcher_ = std::make_unique<Batcher>(options, 3);
+  const auto one = Add(RequestFor(Prompt(1000), 3));
+  const auto two = Add(RequestFor(Prompt(1100), 3));
+  RunAll();
+  EXPECT_TRUE(one->status.ok() && two->status.ok());
+  EXPECT_EQ(*std::max_element(pipeline_->rows.begin(), pipeline_->rows.end()),
+            MostStepRows(kMaxWidth));
 }
 
 }  // namespace

@@ -22,6 +22,8 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 
 // Answers to one prompt. Each has KV blocks of its own.
 constexpr int kMaxChoices = 128;
+// Durations of the standard library count nanoseconds: what is further away is looked at again.
+constexpr double kLongestWaitMs = 3.6e6;
 
 absl::Status CheckToken(const char* what, int32_t token, int32_t vocabulary_size) {
   if (token >= 0 && token < vocabulary_size) return absl::OkStatus();
@@ -165,16 +167,22 @@ class Scheduler::Impl {
   // closing.
   bool AwaitNote(std::unique_lock<std::mutex>& lock) {
     const double deadline_ms = batcher_.next_deadline_ms();
+    {
+      const std::lock_guard<std::mutex> inbox_lock(inbox_mutex_);
+      awaited_deadline_ms_ = deadline_ms;
+    }
     lock.unlock();
     {
       std::unique_lock<std::mutex> inbox_lock(inbox_mutex_);
-      const auto came = [this] {
-        return closing_ || cancel_all_ || !new_.empty() || !cancelled_.empty();
+      const auto came = [this, deadline_ms] {
+        return closing_ || cancel_all_ || !new_.empty() || !cancelled_.empty() ||
+               awaited_deadline_ms_ != deadline_ms;
       };
       if (deadline_ms == std::numeric_limits<double>::infinity()) {
         note_came_.wait(inbox_lock, came);
       } else {
-        note_came_.wait_for(inbox_lock, Milliseconds(std::max(0.0, deadline_ms - Now())), came);
+        const double wait_ms = std::clamp(deadline_ms - Now(), 0.0, kLongestWaitMs);
+        note_came_.wait_for(inbox_lock, Milliseconds(wait_ms), came);
       }
       if (closing_) return false;
     }
@@ -244,15 +252,25 @@ class Scheduler::Impl {
       lock.lock();
       // The other thread may wait for the lock behind this one for as long as steps come back.
       EmptyInbox();
-      if (batcher_.steps_in_flight() == 0) continue;
-      if (IsLost(result.status())) {
-        Break(result.status());
-      } else {
-        batcher_.Finish(result, Now());
-        batcher_.Expire(Now());
+      if (batcher_.steps_in_flight() > 0) {
+        if (IsLost(result.status())) {
+          Break(result.status());
+        } else {
+          batcher_.Finish(result, Now());
+          batcher_.Expire(Now());
+        }
       }
       Pump();
+      WaitNoLonger();
     }
+  }
+
+  // For the other thread, where what was taken in here ends sooner than what it waits for.
+  void WaitNoLonger() {
+    const std::lock_guard<std::mutex> lock(inbox_mutex_);
+    if (batcher_.next_deadline_ms() >= awaited_deadline_ms_) return;
+    awaited_deadline_ms_ = batcher_.next_deadline_ms();
+    note_came_.notify_one();
   }
 
   Pipeline& pipeline_;
@@ -269,8 +287,9 @@ class Scheduler::Impl {
   std::vector<NewRequest> new_;
   std::vector<RequestId> cancelled_;
   bool cancel_all_ = false;
-  absl::Status refusal_;  // of all later requests
-  size_t queued_ = 0;     // requests in the batcher that wait
+  double awaited_deadline_ms_ = std::numeric_limits<double>::infinity();  // by intake_
+  absl::Status refusal_;                                                  // of all later requests
+  size_t queued_ = 0;  // requests in the batcher that wait
   uint64_t refused_ = 0;
   RequestId last_id_ = 0;
 

@@ -46,6 +46,7 @@ struct SchedulerOptions {
   std::vector<int32_t> kv_block_counts;         // of every stage, by cache group; at least one
   int32_t context_length = 0;        // positions of one sequence; cut to what the blocks can hold
   int32_t vocabulary_size = 0;       // bounds token ids
+  int64_t width = 0;                 // of a hidden row, in floats: bounds rows; 0: does not
   int32_t prompt_chunk = 0;          // most prompt rows in one step; 0: chosen by what steps take
   double weight_rows = kWeightRows;  // of the model: see StepTimes
   double prompt_slack = 0;           // of the plan: see PromptChunk
