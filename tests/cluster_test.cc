@@ -390,7 +390,7 @@ TEST(ClusterTest, CancelEndsAWaitingNext) {
 }
 
 TEST(ClusterTest, AStageThatHangsDoesNotKeepTheCoordinatorFromLeaving) {
-  Cluster cluster(2, {.compute_time = milliseconds(200)});
+  Cluster cluster(2, {.compute_time = milliseconds(600)});
   auto pipeline = cluster.Connect();
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   for (int i = 0; i < 5; ++i) {
