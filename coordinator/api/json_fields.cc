@@ -103,8 +103,9 @@ absl::Status JsonFields::Get(const std::string& name, int64_t least, int64_t mos
   if (field == nullptr) return absl::OkStatus();
   // Beyond 63 bits there are only unsigned numbers, which would wrap.
   const bool is_wide = field->is_number_unsigned() && field->get<uint64_t>() > uint64_t{INT64_MAX};
-  const int64_t number = field->is_number_integer() && !is_wide ? field->get<int64_t>() : least - 1;
-  if (number < least || number > most) {
+  const bool is_whole = field->is_number_integer() && !is_wide;
+  const int64_t number = is_whole ? field->get<int64_t>() : 0;
+  if (!is_whole || number < least || number > most) {
     return Mismatch(name, *field, absl::StrCat("a whole number from ", least, " to ", most));
   }
   *value = number;

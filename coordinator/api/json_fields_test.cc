@@ -73,6 +73,7 @@ TEST(JsonFieldsTest, NamesTypeAndBounds) {
             "'x' is 1.5; expected a whole number from 0 to 9");
   EXPECT_FALSE(fields.Get("huge", int64_t{0}, INT64_MAX, &count).ok());
   EXPECT_FALSE(fields.Get("large", int64_t{0}, INT64_MAX, &count).ok());
+  EXPECT_FALSE(fields.Get("s", INT64_MIN, INT64_MAX, &count).ok());
   EXPECT_EQ(count, 0);
   EXPECT_EQ(MessageOf(fields.Get("i", &flag)), "'i' is 3; expected true or false");
 }
