@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -16,32 +17,10 @@ bool IsInside(const TextRange& range, const std::vector<TextRange>& parsed) {
   return after != parsed.begin() && range.end <= std::prev(after)->end;
 }
 
-// Cuts every occurrence of one token out of the fragments that are still plain text.
-std::vector<Fragment> CutOne(const SpecialToken& token, absl::string_view text,
-                             const std::vector<TextRange>& parsed,
-                             const std::vector<Fragment>& fragments) {
-  std::vector<Fragment> result;
-  for (const Fragment& fragment : fragments) {
-    if (fragment.id != kNoToken) {
-      result.push_back(fragment);
-      continue;
-    }
-    absl::string_view rest = fragment.text;
-    for (size_t at = rest.find(token.text); at != absl::string_view::npos;) {
-      const size_t begin = rest.data() - text.data() + at;
-      if (!token.is_text && !IsInside({begin, begin + token.text.size()}, parsed)) {
-        at = rest.find(token.text, at + 1);
-        continue;
-      }
-      if (at > 0) result.push_back({rest.substr(0, at)});
-      result.push_back({rest.substr(at, token.text.size()), token.id});
-      rest.remove_prefix(at + token.text.size());
-      if (token.strips_right) rest = absl::StripLeadingAsciiWhitespace(rest);
-      at = rest.find(token.text);
-    }
-    if (!rest.empty()) result.push_back({rest});
-  }
-  return result;
+bool AnyTaken(const std::vector<bool>& taken, size_t begin, size_t end) {
+  return std::find(taken.begin() + static_cast<int64_t>(begin),
+                   taken.begin() + static_cast<int64_t>(end),
+                   true) != taken.begin() + static_cast<int64_t>(end);
 }
 
 }  // namespace
@@ -58,29 +37,64 @@ SpecialTokens::SpecialTokens(std::vector<SpecialToken> tokens) : tokens_(std::mo
   }
 }
 
-std::vector<const SpecialToken*> SpecialTokens::Occurring(absl::string_view text) const {
-  std::vector<bool> seen(tokens_.size());
+std::set<size_t, std::greater<>> SpecialTokens::OccurringLengths(absl::string_view text) const {
+  std::set<size_t, std::greater<>> occurring;
   for (size_t at = 0; at < text.size(); ++at) {
     for (const size_t length : lengths_[static_cast<uint8_t>(text[at])]) {
-      if (length > text.size() - at) continue;
-      const auto found = index_.find(text.substr(at, length));
-      if (found != index_.end()) seen[found->second] = true;
+      if (length > text.size() - at || occurring.count(length) > 0) continue;
+      if (index_.contains(text.substr(at, length))) occurring.insert(length);
     }
-  }
-  std::vector<const SpecialToken*> occurring;
-  for (size_t i = 0; i < tokens_.size(); ++i) {
-    if (seen[i]) occurring.push_back(&tokens_[i]);
   }
   return occurring;
 }
 
+std::vector<SpecialTokens::Occurrence> SpecialTokens::Find(size_t length,
+                                                           absl::string_view text) const {
+  std::array<bool, 256> begins = {};
+  for (size_t byte = 0; byte < begins.size(); ++byte) {
+    const std::vector<size_t>& lengths = lengths_[byte];
+    begins[byte] = std::find(lengths.begin(), lengths.end(), length) != lengths.end();
+  }
+  std::vector<Occurrence> found;
+  for (size_t at = 0; at + length <= text.size(); ++at) {
+    if (!begins[static_cast<uint8_t>(text[at])]) continue;
+    const auto token = index_.find(text.substr(at, length));
+    if (token != index_.end()) found.push_back({token->second, at});
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const Occurrence& a, const Occurrence& b) { return a.token < b.token; });
+  return found;
+}
+
+// One pass over the text for each length that occurs, whatever the number of tokens.
 std::vector<Fragment> SpecialTokens::Cut(absl::string_view text,
                                          const std::vector<TextRange>& parsed) const {
-  std::vector<Fragment> fragments;
-  if (!text.empty()) fragments.push_back({text});
-  for (const SpecialToken* token : Occurring(text)) {
-    if (token->is_text || !parsed.empty()) fragments = CutOne(*token, text, parsed, fragments);
+  std::vector<bool> taken(text.size());
+  std::map<size_t, std::pair<size_t, Fragment>> cuts;  // by begin; with what follows at
+  for (const size_t length : OccurringLengths(text)) {
+    for (const Occurrence& occurrence : Find(length, text)) {
+      const SpecialToken& token = tokens_[occurrence.token];
+      const size_t begin = occurrence.begin;
+      size_t end = begin + length;
+      if (!token.is_text && !IsInside({begin, end}, parsed)) continue;
+      if (AnyTaken(taken, begin, end)) continue;
+      while (token.strips_right && end < text.size() && !taken[end] &&
+             absl::ascii_isspace(static_cast<unsigned char>(text[end]))) {
+        ++end;
+      }
+      std::fill(taken.begin() + static_cast<int64_t>(begin),
+                taken.begin() + static_cast<int64_t>(end), true);
+      cuts.emplace(begin, std::pair(end, Fragment{text.substr(begin, length), token.id}));
+    }
   }
+  std::vector<Fragment> fragments;
+  size_t at = 0;
+  for (const auto& [begin, cut] : cuts) {
+    if (begin > at) fragments.push_back({text.substr(at, begin - at)});
+    fragments.push_back(cut.second);
+    at = cut.first;
+  }
+  if (at < text.size()) fragments.push_back({text.substr(at)});
   return fragments;
 }
 

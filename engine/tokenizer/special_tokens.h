@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,8 +48,15 @@ class SpecialTokens {
   std::vector<Fragment> Cut(absl::string_view text, const std::vector<TextRange>& parsed) const;
 
  private:
-  // Tokens that occur in the text, in the order in which they are cut.
-  std::vector<const SpecialToken*> Occurring(absl::string_view text) const;
+  struct Occurrence {
+    size_t token;  // of tokens_
+    size_t begin;  // in the text
+  };
+
+  // Of tokens that occur in the text, the longest first.
+  std::set<size_t, std::greater<>> OccurringLengths(absl::string_view text) const;
+  // Where tokens of one length occur, in the order in which they are cut.
+  std::vector<Occurrence> Find(size_t length, absl::string_view text) const;
 
   std::vector<SpecialToken> tokens_;                      // in the order in which they are cut
   absl::flat_hash_map<absl::string_view, size_t> index_;  // by text; values index tokens_
