@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/gguf/gguf_writer.h"
+#include "engine/gguf/shards.h"
 #include "engine/quant/dequantize.h"
 #include "engine/quant/quantize.h"
 
@@ -114,9 +115,11 @@ void CopyMetadata(const GgufFile& in, const FileType& file_type, GgufWriter* wri
   // In an order of their own, so that the same file comes out every time.
   std::map<std::string, const GgufValue*> values;
   for (const auto& [key, value] : in.metadata()) values[key] = &value;
-  for (const char* own :
-       {"general.alignment", "general.file_type", "general.quantization_version"}) {
-    values.erase(own);
+  // What is said anew, and what a model in one file has not.
+  for (const char* other :
+       {"general.alignment", "general.file_type", "general.quantization_version", kShardIndexKey,
+        kShardCountKey, kShardTensorCountKey}) {
+    values.erase(other);
   }
   for (const auto& [key, value] : values) writer->Set(key, *value);
   writer->SetU32("general.file_type", file_type.id);

@@ -13,6 +13,7 @@
 #include "engine/gguf/gguf_writer.h"
 #include "engine/quant/dequantize.h"
 #include "engine/testing/model_maker.h"
+#include "engine/testing/model_splitter.h"
 #include "gtest/gtest.h"
 
 namespace baton {
@@ -94,6 +95,17 @@ TEST(QuantizeFileTest, MetadataIsCopied) {
     ASSERT_NE(copy, nullptr) << key;
     EXPECT_EQ(copy->elements == value.elements, key != "general.file_type") << key;
   }
+}
+
+TEST(QuantizeFileTest, AModelInShardsBecomesOneFile) {
+  const GgufFile whole = MakeFloats(256);
+  const auto shards = SplitModel(whole.path(), Out("sharded"), 2);
+  ASSERT_TRUE(shards.ok()) << shards.status();
+  ASSERT_TRUE(
+      QuantizeFile(Read(shards->front()), Out("whole.gguf"), *FindFileType("Q8_0"), 1).ok());
+  const GgufFile written = Read(Out("whole.gguf"));
+  EXPECT_EQ(written.tensors().size(), whole.tensors().size());
+  EXPECT_FALSE(written.Has("split.count"));
 }
 
 TEST(QuantizeFileTest, ThreadsChangeNoByte) {

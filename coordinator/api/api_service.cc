@@ -156,14 +156,16 @@ void ApiService::Handle(HttpRequest request, std::shared_ptr<HttpReply> reply) {
   }
   const size_t bytes = request.body.size();
   if (bytes <= kLongRequestBytes) return Serve(*route, request, reply);
-  const auto serve = [this, route, request = std::move(request), reply] {
+  auto serve = [this, route, request = std::move(request), reply] {
+    // Its answer would be dropped: whoever waits behind it comes sooner.
+    if (reply->gone()) return;
     try {
       Serve(*route, request, reply);
     } catch (const std::exception& error) {  // of a library, as where memory is short
       reply->Send(ErrorResponse(absl::InternalError(error.what())));
     }
   };
-  if (long_requests_.Run(bytes, serve)) return;
+  if (long_requests_.Run(bytes, std::move(serve))) return;
   Refuse(route->path, reply,
          ErrorResponse(absl::ResourceExhaustedError(absl::StrCat(
              "long requests of ", kMostLongRequestBytes, " bytes wait already, the limit"))));

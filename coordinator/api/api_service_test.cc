@@ -1,5 +1,6 @@
 #include "coordinator/api/api_service.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <utility>
 #include <vector>
@@ -50,6 +51,10 @@ class TestReply : public HttpReply {
     if (!ended_) gone_ = std::move(gone);
   }
 
+  size_t BytesSent() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return response_.body.size();
+  }
   HttpResponse Response() {
     Wait();
     return response_;
@@ -73,6 +78,8 @@ class TestReply : public HttpReply {
     std::unique_lock<std::mutex> lock(mutex_);
     changed_.wait(lock, [&] { return events_.size() > bytes; });
   }
+  bool gone() const override { return gone_before_; }
+  void LeaveBeforeItIsRead() { gone_before_ = true; }
   void Leave() {
     std::function<void()> gone;
     {
@@ -97,6 +104,7 @@ class TestReply : public HttpReply {
   HttpResponse response_;
   std::string events_;
   bool ended_ = false;
+  std::atomic<bool> gone_before_{false};
   std::function<void()> gone_;
 };
 
@@ -416,6 +424,12 @@ TEST_F(ApiServiceTest, ALongRequestHoldsUpNobody) {
     EXPECT_EQ(BodyOf(reply)["tokens"],
               json(tokenizer_->Encode(text, {.add_special = false, .parse_special = true})));
   }
+  // Who has left by the time of its turn is passed over.
+  const auto left = std::make_shared<TestReply>();
+  left->LeaveBeforeItIsRead();
+  service_.Handle({"POST", "/tokenize", body}, left);
+  BodyOf(Ask("POST", "/tokenize", body));  // behind it
+  EXPECT_EQ(left->BytesSent(), 0u);
   service_.Stop();
 }
 

@@ -26,7 +26,7 @@ class BenchRunTest : public testing::Test {
     LocalStageOptions options;
     options.role = {{0, spec_.layer_count}, true, true};
     options.isa = BestIsa();
-    options.kv_block_counts = {SequenceFeeder::KvBlockCount(2, 64)};
+    options.kv_block_counts = {static_cast<int32_t>(SequenceFeeder::KvBlockCount(2, 64))};
     absl::StatusOr<std::unique_ptr<LocalStage>> stage = LocalStage::Load(*file, options);
     ASSERT_TRUE(stage.ok()) << stage.status();
     std::vector<std::unique_ptr<Stage>> stages;

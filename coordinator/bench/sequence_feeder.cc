@@ -18,8 +18,8 @@ int32_t BlocksPerSequence(int32_t position_count) {
 
 }  // namespace
 
-int32_t SequenceFeeder::KvBlockCount(int32_t sequence_count, int32_t position_count) {
-  return sequence_count * BlocksPerSequence(position_count);
+int64_t SequenceFeeder::KvBlockCount(int32_t sequence_count, int32_t position_count) {
+  return int64_t{sequence_count} * BlocksPerSequence(position_count);
 }
 
 SequenceFeeder::SequenceFeeder(Pipeline& pipeline, SequenceFeederOptions options)

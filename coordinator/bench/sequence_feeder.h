@@ -31,7 +31,7 @@ struct SequenceFeederOptions {
 class SequenceFeeder {
  public:
   // Blocks that the stages must have, in each cache group.
-  static int32_t KvBlockCount(int32_t sequence_count, int32_t position_count);
+  static int64_t KvBlockCount(int32_t sequence_count, int32_t position_count);
 
   // `pipeline` outlives this.
   SequenceFeeder(Pipeline& pipeline, SequenceFeederOptions options);

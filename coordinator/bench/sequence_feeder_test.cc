@@ -61,6 +61,7 @@ TEST(SequenceFeederTest, ChunksRunOverTheEndsOfSequences) {
   NotingPipeline pipeline;
   SequenceFeeder feeder(pipeline, Options(8));
   EXPECT_EQ(SequenceFeeder::KvBlockCount(2, 40), 4);
+  EXPECT_EQ(SequenceFeeder::KvBlockCount(8192, 1 << 24), int64_t{8192} << 19);
   ASSERT_TRUE(feeder.FeedPrompts(2, 0, 12).ok());
   EXPECT_THAT(pipeline.steps, ElementsAre("0+8@0", "8+4@0! 0+4@2", "4+8@2!"));
 }

@@ -66,8 +66,13 @@ uint64_t WeightBytes(const PipelinePlan& plan) {
 // windows move back. An error where this machine surely has no room for them.
 absl::StatusOr<std::vector<int32_t>> CountKvBlocks(const Room& room, const Options& options,
                                                    const PlannedModel& model) {
-  const int32_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count) +
-                         room.sequence_count * room.spare_blocks;
+  const int64_t blocks = SequenceFeeder::KvBlockCount(room.sequence_count, room.position_count) +
+                         int64_t{room.sequence_count} * room.spare_blocks;
+  if (blocks > kMaxKvBlocks) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the tests need ", blocks, " KV blocks for ", room.sequence_count, " sequences of ",
+        room.position_count, " tokens; expected at most ", kMaxKvBlocks, " in all"));
+  }
   const std::vector<uint64_t> block_bytes =
       KvBlockBytes(model.spec, {0, model.spec.layer_count}, options.numeric.kv_type);
   const uint64_t needed =
@@ -79,7 +84,7 @@ absl::StatusOr<std::vector<int32_t>> CountKvBlocks(const Room& room, const Optio
                      HumanBytes(WeightBytes(model.plan)), " of weights, and ",
                      HumanBytes(available), " of memory are free"));
   }
-  return std::vector<int32_t>(block_bytes.size(), blocks);
+  return std::vector<int32_t>(block_bytes.size(), static_cast<int32_t>(blocks));
 }
 
 // One line that is written over again and again, where a person sees it.

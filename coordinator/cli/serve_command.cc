@@ -26,6 +26,10 @@ namespace {
 // How soon the loss of a worker is noticed while nobody asks for anything.
 constexpr std::chrono::seconds kWorkerCheckInterval{2};
 constexpr double kMillisecondsPerSecond = 1000.0;
+// For clients to read answers that are complete, after a signal and after a failure: one that does
+// not read must not keep a server that answers nobody from being started again.
+constexpr std::chrono::seconds kDrainTime{10};
+constexpr std::chrono::seconds kFailedDrainTime{1};
 
 // Until a signal or a failure, whichever comes first. Thread-safe.
 class End {
@@ -116,7 +120,7 @@ absl::Status ServeUntil(End& end, ApiService& service, HttpServer& server, Deplo
                      "; another signal ends them"));
   }
   deployment.scheduler().Drain();
-  server.Drain();
+  server.Drain(status.ok() ? kDrainTime : kFailedDrainTime);
   service.Stop();
   return status;
 }

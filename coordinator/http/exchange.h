@@ -38,7 +38,7 @@ class Exchange : public HttpReply {
   Output Take();
   // The client is not there any more; also to be called when all is written, for nothing then.
   void SetGone();
-  bool gone() const;
+  bool gone() const override;
 
  private:
   void Wake();

@@ -38,6 +38,9 @@ class HttpReply {
   // The stream's end.
   virtual void End() = 0;
 
+  // The client is not there any more: an answer is of no use.
+  virtual bool gone() const = 0;
+
   // `gone` is called, from any thread, if the client goes away or stops reading before the answer's
   // end: at once where it has. To be set once.
   virtual void OnGone(std::function<void()> gone) = 0;

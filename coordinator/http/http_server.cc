@@ -94,7 +94,7 @@ class HttpServer::Impl {
 
   ~Impl() {
     StopAccepting();
-    EndSessions(*context_, /*at_once=*/true);
+    EndSessions(*context_);
     work_.reset();
     for (std::thread& thread : threads_) thread.join();
   }
@@ -112,9 +112,9 @@ class HttpServer::Impl {
     return absl::OkStatus();
   }
 
-  void Drain() {
+  void Drain(std::chrono::milliseconds patience) {
     StopAccepting();
-    EndSessions(*context_, /*at_once=*/false);
+    if (!EndSessions(*context_, patience)) EndSessions(*context_);
   }
 
   const std::string& address() const { return address_; }
@@ -172,6 +172,6 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOp
 }
 
 const std::string& HttpServer::address() const { return impl_->address(); }
-void HttpServer::Drain() { impl_->Drain(); }
+void HttpServer::Drain(std::chrono::milliseconds patience) { impl_->Drain(patience); }
 
 }  // namespace baton

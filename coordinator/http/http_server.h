@@ -49,8 +49,8 @@ class HttpServer {
   const std::string& address() const;
 
   // Takes no more connections and no second request on those it has, and waits until all answers
-  // under way are written.
-  void Drain();
+  // under way are written, or `patience` is over: then who does not read is left.
+  void Drain(std::chrono::milliseconds patience);
 
  private:
   class Impl;

@@ -282,7 +282,7 @@ TEST_F(HttpServerTest, DrainFinishesWhatWasBegun) {
   Client idle = Connect();
   idle.Write(kEcho);
   idle.ReadUntil("POST hello");
-  std::thread drain([&] { server_->Drain(); });
+  std::thread drain([&] { server_->Drain(std::chrono::minutes(1)); });
   idle.ReadAll();
   // The listening socket closes before connections do.
   EXPECT_FALSE(Connect().connected());
@@ -290,6 +290,16 @@ TEST_F(HttpServerTest, DrainFinishesWhatWasBegun) {
   Reply(0)->End();
   EXPECT_THAT(busy.ReadAll(), HasSubstr("data: 2\n\n\r\n0\r\n\r\n"));
   drain.join();
+}
+
+TEST_F(HttpServerTest, DrainLeavesWhoTakesTooLong) {
+  Start();
+  Client client = Connect();
+  client.Write(kWait);
+  const std::shared_ptr<HttpReply> reply = Reply(0);
+  server_->Drain(std::chrono::milliseconds(1));
+  EXPECT_TRUE(reply->gone());
+  EXPECT_EQ(client.ReadAll(), "");
 }
 
 TEST_F(HttpServerTest, RepliesOutliveTheServer) {

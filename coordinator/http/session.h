@@ -2,6 +2,7 @@
 #ifndef BATON_COORDINATOR_HTTP_SESSION_H_
 #define BATON_COORDINATOR_HTTP_SESSION_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -43,8 +44,10 @@ struct SessionContext {
 // strand of that.
 void StartSession(boost::asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context);
 
-// Waits until all connections have ended: each after the answer under way, or `at_once`.
-void EndSessions(SessionContext& context, bool at_once);
+// Waits until all connections have ended, at once.
+void EndSessions(SessionContext& context);
+// The same, each after the answer under way; false where that took longer than `patience`.
+bool EndSessions(SessionContext& context, std::chrono::milliseconds patience);
 
 }  // namespace baton
 

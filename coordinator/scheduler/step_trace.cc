@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -34,7 +35,7 @@ Json StepArguments(const StepRecord& record) {
 }
 
 // In flight: overlapping steps, told apart by their number.
-void AddFlight(const StepRecord& record, Json& events) {
+void TellFlight(const StepRecord& record, const std::function<void(Json)>& tell) {
   const Json common = {{"name", StepName(record)},
                        {"cat", "step"},
                        {"pid", kCoordinatorRow},
@@ -47,8 +48,8 @@ void AddFlight(const StepRecord& record, Json& events) {
   Json end = common;
   end["ph"] = "e";
   end["ts"] = record.returned_ms * kMicrosecondsPerMs;
-  events.push_back(std::move(begin));
-  events.push_back(std::move(end));
+  tell(std::move(begin));
+  tell(std::move(end));
 }
 
 // When a stage began and ended each step: by its own clock first, then shifted.
@@ -88,44 +89,57 @@ void StepTrace::Add(const StepRecord& record) {
   if (records_.size() < kMostTracedSteps) records_.push_back(record);
 }
 
-Json StepTrace::Events() const {
+void StepTrace::TellEvents(const std::function<void(Json)>& tell) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  Json events = Json::array();
-  events.push_back(RowName(kCoordinatorRow, "coordinator: steps in flight"));
+  tell(RowName(kCoordinatorRow, "coordinator: steps in flight"));
   std::vector<double> earliest_ms;
   for (const StepRecord& record : records_) {
-    AddFlight(record, events);
+    TellFlight(record, tell);
     earliest_ms.push_back(record.submitted_ms);
   }
   const size_t stages = records_.empty() ? 0 : records_[0].stages.size();
   for (size_t stage = 0; stage < stages; ++stage) {
     const int row_id = static_cast<int>(stage) + 1;
-    events.push_back(RowName(row_id, absl::StrCat("stage ", stage)));
+    tell(RowName(row_id, absl::StrCat("stage ", stage)));
     std::vector<Interval> row = StageRow(records_, stage);
     Shift(earliest_ms, row);
     for (size_t i = 0; i < row.size(); ++i) {
       Json arguments = StepArguments(records_[i]);
       arguments["send_wait_ms"] = records_[i].stages[stage].send_wait_ms;
-      events.push_back({{"name", StepName(records_[i])},
-                        {"cat", "compute"},
-                        {"ph", "X"},
-                        {"pid", row_id},
-                        {"tid", 0},
-                        {"ts", row[i].begin_ms * kMicrosecondsPerMs},
-                        {"dur", (row[i].end_ms - row[i].begin_ms) * kMicrosecondsPerMs},
-                        {"args", std::move(arguments)}});
+      tell({{"name", StepName(records_[i])},
+            {"cat", "compute"},
+            {"ph", "X"},
+            {"pid", row_id},
+            {"tid", 0},
+            {"ts", row[i].begin_ms * kMicrosecondsPerMs},
+            {"dur", (row[i].end_ms - row[i].begin_ms) * kMicrosecondsPerMs},
+            {"args", std::move(arguments)}});
       earliest_ms[i] = row[i].end_ms;
     }
   }
+}
+
+Json StepTrace::Events() const {
+  Json events = Json::array();
+  TellEvents([&events](Json event) { events.push_back(std::move(event)); });
   return events;
 }
 
 absl::Status StepTrace::Write(const std::string& path) const {
-  const std::string text = Json({{"traceEvents", Events()}, {"displayTimeUnit", "ms"}}).dump();
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
-  const bool written = file != nullptr &&
-                       std::fwrite(text.data(), 1, text.size(), file.get()) == text.size() &&
-                       std::fflush(file.get()) == 0;
+  bool written = file != nullptr;
+  const auto put = [&](const std::string& text) {
+    written = written && std::fwrite(text.data(), 1, text.size(), file.get()) == text.size();
+  };
+  put("{\"traceEvents\":");
+  const char* separator = "[";
+  // One at a time: all of them as JSON would be many times the memory of the records.
+  TellEvents([&](const Json& event) {
+    put(absl::StrCat(separator, event.dump()));
+    separator = ",\n";
+  });
+  put("],\"displayTimeUnit\":\"ms\"}\n");
+  written = written && std::fflush(file.get()) == 0;
   return written ? absl::OkStatus()
                  : absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
 }

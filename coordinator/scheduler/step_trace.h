@@ -3,6 +3,7 @@
 #define BATON_COORDINATOR_SCHEDULER_STEP_TRACE_H_
 
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -33,6 +34,8 @@ class StepTrace {
   absl::Status Write(const std::string& path) const;
 
  private:
+  void TellEvents(const std::function<void(nlohmann::ordered_json)>& tell) const;
+
   mutable std::mutex mutex_;
   std::vector<StepRecord> records_;
 };

@@ -1,5 +1,6 @@
 #include "coordinator/scheduler/step_trace.h"
 
+#include <fstream>
 #include <map>
 
 #include "gtest/gtest.h"
@@ -54,7 +55,13 @@ TEST(StepTraceTest, TellsStepsInFlight) {
 
 TEST(StepTraceTest, WritesAFile) {
   StepTrace trace;
-  EXPECT_TRUE(trace.Write(testing::TempDir() + "/trace.json").ok());
+  trace.Add(Record(0, 1, 3, {{1, 0, 0}}));
+  trace.Add(Record(1, 2, 4, {{1, 0, 0}}));
+  const std::string path = testing::TempDir() + "/trace.json";
+  EXPECT_TRUE(trace.Write(path).ok());
+  const auto json = nlohmann::ordered_json::parse(std::ifstream(path));
+  EXPECT_EQ(json["traceEvents"], trace.Events());
+  EXPECT_EQ(json["displayTimeUnit"], "ms");
   const absl::Status status = trace.Write("/no/such/folder/trace.json");
   EXPECT_NE(status.message().find("/no/such/folder"), absl::string_view::npos) << status;
 }

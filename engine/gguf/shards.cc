@@ -16,9 +16,6 @@
 namespace baton {
 namespace {
 
-constexpr char kIndexKey[] = "split.no";
-constexpr char kCountKey[] = "split.count";
-constexpr char kTensorCountKey[] = "split.tensors.count";
 constexpr char kAlignmentKey[] = "general.alignment";
 
 // Takes a number of five digits off the end of `text`.
@@ -42,11 +39,11 @@ struct ShardKeys {
 
 absl::StatusOr<ShardKeys> ReadShardKeys(const GgufFile& file) {
   ShardKeys keys;
-  ASSIGN_OR_RETURN(const std::optional<uint32_t> count, file.GetU32(kCountKey));
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> count, file.GetU32(kShardCountKey));
   keys.count = count.value_or(1);
-  ASSIGN_OR_RETURN(const std::optional<uint32_t> index, file.GetU32(kIndexKey));
+  ASSIGN_OR_RETURN(const std::optional<uint32_t> index, file.GetU32(kShardIndexKey));
   keys.index = index.value_or(0);
-  ASSIGN_OR_RETURN(keys.tensor_count, file.GetU32(kTensorCountKey));
+  ASSIGN_OR_RETURN(keys.tensor_count, file.GetU32(kShardTensorCountKey));
   return keys;
 }
 
@@ -90,7 +87,7 @@ class ShardJoiner {
     const std::optional<ShardName> name = ParseShardName(any_shard.path());
     if (!name) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "it is part ", uint64_t{keys.index} + 1, " of ", keys.count, " by its ", kIndexKey,
+          "it is part ", uint64_t{keys.index} + 1, " of ", keys.count, " by its ", kShardIndexKey,
           ", but its name does not end as \"-00001-of-00003.gguf\" does, by which the other parts "
           "are found"));
     }
@@ -122,16 +119,16 @@ class ShardJoiner {
     RETURN_IF_ERROR(file.status());
     ASSIGN_OR_RETURN(GgufFile shard, GgufParser::Parse(*std::move(file), problems));
     ASSIGN_OR_RETURN(const ShardKeys keys, ReadShardKeys(shard));
-    RETURN_IF_ERROR(CheckKey(kCountKey, keys.count, count, "as the file's name has it"));
-    RETURN_IF_ERROR(CheckKey(kIndexKey, keys.index, index, "as the file's name has it"));
+    RETURN_IF_ERROR(CheckKey(kShardCountKey, keys.count, count, "as the file's name has it"));
+    RETURN_IF_ERROR(CheckKey(kShardIndexKey, keys.index, index, "as the file's name has it"));
     if (!model_.has_value()) {
       model_ = std::move(shard);
       tensor_count_ = keys.tensor_count;
       return absl::OkStatus();
     }
     if (keys.tensor_count && tensor_count_) {
-      RETURN_IF_ERROR(
-          CheckKey(kTensorCountKey, *keys.tensor_count, *tensor_count_, "as in the first part"));
+      RETURN_IF_ERROR(CheckKey(kShardTensorCountKey, *keys.tensor_count, *tensor_count_,
+                               "as in the first part"));
     }
     RETURN_IF_ERROR(CheckMetadata(shard));
     return TakeTensors(std::move(shard));
@@ -141,8 +138,8 @@ class ShardJoiner {
   absl::Status CheckMetadata(const GgufFile& shard) const {
     for (const auto& [key, value] : shard.metadata()) {
       const GgufValue* first = model_->FindValue(key);
-      const bool is_own =
-          key == kIndexKey || key == kCountKey || key == kTensorCountKey || key == kAlignmentKey;
+      const bool is_own = key == kShardIndexKey || key == kShardCountKey ||
+                          key == kShardTensorCountKey || key == kAlignmentKey;
       if (is_own || first == nullptr || first->elements == value.elements) continue;
       return absl::InvalidArgumentError(
           absl::StrCat("key ", key, " differs from the first part's: it is of another model"));
@@ -168,7 +165,7 @@ class ShardJoiner {
     const bool is_whole =
         !problems_->Has(ProblemKind::kTensorTable) && !problems_->Has(ProblemKind::kType);
     if (!tensor_count_ || !is_whole) return absl::OkStatus();
-    return CheckKey(kTensorCountKey, *tensor_count_, model_->tensors_.size(),
+    return CheckKey(kShardTensorCountKey, *tensor_count_, model_->tensors_.size(),
                     "the tensors that all parts have together");
   }
 

@@ -17,6 +17,11 @@ namespace baton {
 // have open.
 inline constexpr int kMaxShards = 1000;
 
+// What a file says of its place among the shards: keys that a whole model has not.
+inline constexpr char kShardIndexKey[] = "split.no";
+inline constexpr char kShardCountKey[] = "split.count";
+inline constexpr char kShardTensorCountKey[] = "split.tensors.count";
+
 // The name of a shard, taken apart.
 struct ShardName {
   std::string prefix;  // the path up to "-00001"
