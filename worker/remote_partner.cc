@@ -30,10 +30,7 @@ absl::Status RemotePartner::Serve(std::shared_ptr<FrameStream> stream) {
     return wrong.ok();
   });
   Stop();
-  if (!wrong.ok()) {
-    return absl::Status(wrong.code(), absl::StrCat("stage ", config_.stage_index - 1,
-                                                   " sent a wrong message: ", wrong.message()));
-  }
+  RETURN_IF_ERROR(wrong);
   return absl::UnavailableError(absl::StrCat("stage ", config_.stage_index,
                                              " lost the stage that shares the head, stage ",
                                              config_.stage_index - 1));

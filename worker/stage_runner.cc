@@ -469,7 +469,10 @@ void StageRunner::EndNextEdge(ClientFrameStream& stream, const absl::Status& wro
 }
 
 absl::Status StageRunner::ServeHead(std::shared_ptr<FrameStream> stream) {
-  const absl::Status status = partner_->Serve(std::move(stream));
+  absl::Status status = partner_->Serve(std::move(stream));
+  if (!absl::IsUnavailable(status)) {
+    status = SentBy(absl::StrCat("stage ", config_.stage_index - 1), status);
+  }
   Fail(status, /*neighbour=*/absl::IsUnavailable(status));
   return status;
 }

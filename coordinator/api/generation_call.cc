@@ -262,7 +262,7 @@ struct Unserved {
 
 // It is named, whatever else is asked for. Neutral values are OpenAI's and llama.cpp's defaults.
 absl::Status RefuseUnserved(JsonFields& fields) {
-  static const Unserved kUnserved[] = {
+  static const auto& kUnserved = *new std::vector<Unserved>{
       {"response_format", {{"type", "text"}}},
       {"tools"},
       {"tool_choice", "none"},

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <memory>
-#include <set>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
@@ -69,7 +69,7 @@ struct Flags {
 };
 
 // llama.cpp's short names of more than one letter.
-const std::set<std::string> kOneDash = {"cnv", "ctk", "ctv", "sys", "to"};
+constexpr absl::string_view kOneDash[] = {"cnv", "ctk", "ctv", "sys", "to"};
 
 // Names as people type them: one dash for short ones, `-ctk` among them.
 class HelpFormatter : public CLI::Formatter {
@@ -81,7 +81,8 @@ class HelpFormatter : public CLI::Formatter {
     std::vector<std::string> names;
     for (const std::string& name : option->get_snames()) names.push_back("-" + name);
     for (const std::string& name : option->get_lnames()) {
-      names.push_back((kOneDash.count(name) > 0 ? "-" : "--") + name);
+      names.push_back(
+          (std::count(std::begin(kOneDash), std::end(kOneDash), name) > 0 ? "-" : "--") + name);
     }
     return absl::StrJoin(names, ", ");
   }
@@ -430,11 +431,11 @@ KnownFlags FlagsOf(const CLI::App& app) {
 
 // An empty word is mostly a script's variable that was not set, and no number or name at all.
 absl::Status CheckNoneEmpty(const CLI::App& app) {
-  static const std::set<std::string> kTexts = {"prompt", "sys", "stop"};
+  static constexpr absl::string_view kTexts[] = {"prompt", "sys", "stop"};
   for (const CLI::Option* option : app.get_options()) {
     const std::string name =
         option->get_lnames().empty() ? option->get_name() : option->get_lnames().front();
-    if (kTexts.count(name) > 0) continue;
+    if (std::count(std::begin(kTexts), std::end(kTexts), name) > 0) continue;
     for (const std::string& value : option->results()) {
       if (!value.empty()) continue;
       return absl::InvalidArgumentError(

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -94,7 +95,7 @@ class HttpServer::Impl {
 
   ~Impl() {
     StopAccepting();
-    EndSessions(*context_);
+    EndSessions(*context_, std::nullopt);
     work_.reset();
     for (std::thread& thread : threads_) thread.join();
   }
@@ -114,7 +115,7 @@ class HttpServer::Impl {
 
   void Drain(std::chrono::milliseconds patience) {
     StopAccepting();
-    if (!EndSessions(*context_, patience)) EndSessions(*context_);
+    if (!EndSessions(*context_, patience)) EndSessions(*context_, std::nullopt);
   }
 
   const std::string& address() const { return address_; }

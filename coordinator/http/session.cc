@@ -341,18 +341,14 @@ void StartSession(asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> 
   std::make_shared<Session>(std::move(socket), std::move(context))->Start();
 }
 
-void EndSessions(SessionContext& context) {
+bool EndSessions(SessionContext& context, std::optional<std::chrono::milliseconds> patience) {
   std::unique_lock<std::mutex> lock(context.mutex);
   context.draining = true;
-  for (Session* session : context.sessions) session->EndSoon(/*at_once=*/true);
-  context.session_ended.wait(lock, [&] { return context.sessions.empty(); });
-}
-
-bool EndSessions(SessionContext& context, std::chrono::milliseconds patience) {
-  std::unique_lock<std::mutex> lock(context.mutex);
-  context.draining = true;
-  for (Session* session : context.sessions) session->EndSoon(/*at_once=*/false);
-  return context.session_ended.wait_for(lock, patience, [&] { return context.sessions.empty(); });
+  for (Session* session : context.sessions) session->EndSoon(/*at_once=*/!patience.has_value());
+  const auto all_ended = [&context] { return context.sessions.empty(); };
+  if (patience.has_value()) return context.session_ended.wait_for(lock, *patience, all_ended);
+  context.session_ended.wait(lock, all_ended);
+  return true;
 }
 
 }  // namespace baton

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,10 +45,9 @@ struct SessionContext {
 // strand of that.
 void StartSession(boost::asio::ip::tcp::socket socket, std::shared_ptr<SessionContext> context);
 
-// Waits until all connections have ended, at once.
-void EndSessions(SessionContext& context);
-// The same, each after the answer under way; false where that took longer than `patience`.
-bool EndSessions(SessionContext& context, std::chrono::milliseconds patience);
+// Waits until all connections have ended: with `patience` each after the answer under way, and
+// false where that took longer; without, at once.
+bool EndSessions(SessionContext& context, std::optional<std::chrono::milliseconds> patience);
 
 }  // namespace baton
 

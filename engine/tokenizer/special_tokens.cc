@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -16,6 +15,13 @@ bool IsInside(const TextRange& range, const std::vector<TextRange>& parsed) {
       [](size_t begin, const TextRange& candidate) { return begin < candidate.begin; });
   return after != parsed.begin() && range.end <= std::prev(after)->end;
 }
+
+// A token's place in the text, and behind it the white space that it swallows.
+struct Cutting {
+  Fragment fragment;
+  size_t begin;
+  size_t end;
+};
 
 bool AnyTaken(const std::vector<bool>& taken, size_t begin, size_t end) {
   return std::find(taken.begin() + static_cast<int64_t>(begin),
@@ -70,7 +76,7 @@ std::vector<SpecialTokens::Occurrence> SpecialTokens::Find(size_t length,
 std::vector<Fragment> SpecialTokens::Cut(absl::string_view text,
                                          const std::vector<TextRange>& parsed) const {
   std::vector<bool> taken(text.size());
-  std::map<size_t, std::pair<size_t, Fragment>> cuts;  // by begin; with what follows at
+  std::vector<Cutting> cuts;
   for (const size_t length : OccurringLengths(text)) {
     for (const Occurrence& occurrence : Find(length, text)) {
       const SpecialToken& token = tokens_[occurrence.token];
@@ -84,15 +90,17 @@ std::vector<Fragment> SpecialTokens::Cut(absl::string_view text,
       }
       std::fill(taken.begin() + static_cast<int64_t>(begin),
                 taken.begin() + static_cast<int64_t>(end), true);
-      cuts.emplace(begin, std::pair(end, Fragment{text.substr(begin, length), token.id}));
+      cuts.push_back({{text.substr(begin, length), token.id}, begin, end});
     }
   }
+  std::sort(cuts.begin(), cuts.end(),
+            [](const Cutting& a, const Cutting& b) { return a.begin < b.begin; });
   std::vector<Fragment> fragments;
   size_t at = 0;
-  for (const auto& [begin, cut] : cuts) {
-    if (begin > at) fragments.push_back({text.substr(at, begin - at)});
-    fragments.push_back(cut.second);
-    at = cut.first;
+  for (const Cutting& cut : cuts) {
+    if (cut.begin > at) fragments.push_back({text.substr(at, cut.begin - at)});
+    fragments.push_back(cut.fragment);
+    at = cut.end;
   }
   if (at < text.size()) fragments.push_back({text.substr(at)});
   return fragments;
